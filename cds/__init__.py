@@ -1,0 +1,97 @@
+"""The words with which a site writes its models and services."""
+
+from msgspec import structs
+
+from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Link, Source, Suggestion, plain, table
+from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
+from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
+from cds.features.kinds import (
+    ACTIVE,
+    CONDITIONS,
+    ENCOUNTERS,
+    PROCEDURES,
+    Age,
+    Deceased,
+    Ever,
+    Latest,
+    Sex,
+    newest_of,
+    reading,
+    recorded,
+    unusable,
+    within_days,
+)
+from cds.features.labs import lab_series
+from cds.features.predictors import Predictors
+from cds.features.results import Result, Results
+from cds.fhir.chart import Chart
+from cds.fhir.codes import CodeSet, read_code_sets
+from cds.fhir.facts import Fact
+from cds.fhir.times import LookBack, When, age_on, days, months
+from cds.risk.assessment import in_100, risk_assessment
+from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk
+from cds.risk.model import ModelSettings, Reference, RiskModel
+from cds.text import day_text, slug
+
+__all__ = [
+    "ACTIVE",
+    "Action",
+    "Age",
+    "Bound",
+    "CONDITIONS",
+    "Card",
+    "Chart",
+    "CodeSet",
+    "Coding",
+    "Deceased",
+    "ENCOUNTERS",
+    "Estimate",
+    "Ever",
+    "Fact",
+    "Feature",
+    "Guidance",
+    "HookCall",
+    "Latest",
+    "Link",
+    "LookBack",
+    "Missing",
+    "ModelSettings",
+    "Need",
+    "NotScored",
+    "Outcome",
+    "PROCEDURES",
+    "Predictors",
+    "REASON_SYSTEM",
+    "Reading",
+    "Reference",
+    "Refusal",
+    "Result",
+    "Results",
+    "Risk",
+    "RiskModel",
+    "ServiceSettings",
+    "Sex",
+    "Source",
+    "Suggestion",
+    "When",
+    "age_on",
+    "day_text",
+    "days",
+    "hook",
+    "in_100",
+    "lab_series",
+    "months",
+    "newest_of",
+    "plain",
+    "read_code_sets",
+    "reading",
+    "recorded",
+    "risk_assessment",
+    "silence",
+    "slug",
+    "spell",
+    "structs",
+    "table",
+    "unusable",
+    "within_days",
+]

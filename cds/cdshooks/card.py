@@ -1,0 +1,118 @@
+"""A card as a service writes it, and as it goes over the wire."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from cds.errors import ModelFailed
+
+Indicator = Literal["info", "warning", "critical"]
+SUMMARY_LIMIT = 140
+_NAMESPACE = uuid.UUID("5f1b4b5c-4b2f-5c0e-9d64-1d9a51b4c0de")
+
+REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
+
+
+class Coding(Struct, frozen=True):
+    code: str
+    system: str
+    display: str | UnsetType = UNSET
+
+
+class Action(Struct, frozen=True):
+    """One change that the EHR makes when its user accepts the suggestion."""
+
+    type: Literal["create", "update", "delete"]
+    description: str
+    resource: Mapping[str, Any] | UnsetType = UNSET
+    resourceId: str | UnsetType = UNSET  # noqa: N815 - the wire's name
+
+
+class Suggestion(Struct, frozen=True):
+    label: str
+    actions: tuple[Action, ...]
+    recommended: bool = False
+
+
+class Link(Struct, frozen=True):
+    label: str
+    url: str
+    type: Literal["absolute", "smart"] = "absolute"
+
+
+class Source(Struct, frozen=True):
+    label: str
+    url: str
+    topic: Coding
+
+
+class Card(Struct, frozen=True):
+    """A card before it has its ids. `summary` is one plain sentence under 140 characters, `detail` is Markdown."""
+
+    summary: str
+    indicator: Indicator
+    source: Source
+    detail: str = ""
+    suggestions: tuple[Suggestion, ...] = ()
+    links: tuple[Link, ...] = ()
+    override_reasons: tuple[Coding, ...] = ()
+
+
+def on_wire(cards: Sequence[Card], seed: str) -> list[dict[str, Any]]:
+    """Cards as CDS Hooks JSON, most urgent first, with ids that are the same for the same seed.
+
+    Raises ModelFailed when a card breaks the standard's limits: better no card than one that the EHR cuts off.
+    """
+    ordered = sorted(cards, key=lambda card: ("critical", "warning", "info").index(card.indicator))
+    return [_card(card, f"{seed}/{number}") for number, card in enumerate(ordered)]
+
+
+def card_id(seed: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, seed))
+
+
+def _card(card: Card, seed: str) -> dict[str, Any]:
+    if not 0 < len(card.summary) < SUMMARY_LIMIT:
+        raise ModelFailed("a card's summary is empty or too long")
+    wire: dict[str, Any] = {
+        "uuid": card_id(seed),
+        "summary": card.summary,
+        "indicator": card.indicator,
+        "source": card.source,
+    }
+    if card.detail:
+        wire["detail"] = card.detail
+    if card.suggestions:
+        wire["suggestions"] = [_suggestion(s, f"{seed}/{n}") for n, s in enumerate(card.suggestions)]
+        wire["selectionBehavior"] = "any"
+    if card.links:
+        wire["links"] = card.links
+    if card.override_reasons:
+        wire["overrideReasons"] = card.override_reasons
+    return wire
+
+
+def _suggestion(suggestion: Suggestion, seed: str) -> dict[str, Any]:
+    wire: dict[str, Any] = {"label": suggestion.label, "uuid": card_id(seed)}
+    if suggestion.recommended:
+        wire["isRecommended"] = True
+    if suggestion.actions:
+        wire["actions"] = suggestion.actions
+    return wire
+
+
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~!"})
+
+
+def plain(text: str) -> str:
+    """Text from a chart made harmless in Markdown: no link, no image, no HTML, no table cell, no direction trick."""
+    visible = "".join(c for c in text if c.isprintable())
+    return visible[:200].translate(_MARKDOWN)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A GitHub-flavoured Markdown table; cells are Markdown already."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

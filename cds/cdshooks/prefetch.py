@@ -1,0 +1,169 @@
+"""Fills one patient's chart from prefetch, and from the EHR's FHIR server where prefetch is silent."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from cds.cdshooks.wire import Call
+from cds.errors import DataUnavailable, UnreadableResource, WrongPatient
+from cds.features.feature import Need
+from cds.features.needs import search
+from cds.fhir.chart import Chart, Located
+from cds.fhir.client import FhirClient, Transport, next_link
+from cds.fhir.codes import Vocabulary
+from cds.fhir.identity import Identity, subject_of
+from cds.fhir.resources import Resource
+from cds.fhir.times import when
+
+
+class Reach(Struct, frozen=True):
+    """Where a site lets Bedside fetch: FHIR bases, how long, and over which transport (None: the network)."""
+
+    fhir_servers: frozenset[str] = frozenset()
+    seconds: float = 5.0
+    transport: Transport | None = None
+
+
+class Filled(Struct, frozen=True):
+    """A chart, and which keys were fetched for it."""
+
+    chart: Chart
+    fetched: tuple[str, ...]
+
+
+async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach) -> Filled:
+    """Build the chart of the call's patient.
+
+    Raises DataUnavailable (412) naming the required keys that could be had neither from prefetch nor by fetching, and
+    WrongPatient (412) when anything in prefetch or fetched is about somebody else.
+    """
+    if call.authorization and call.authorization.patient not in (None, call.patient_id):
+        raise WrongPatient("fhirAuthorization.patient is not context.patientId", expressions=("fhirAuthorization.patient",))
+    _check_others(call, {need.key for need in needs})
+    pages: dict[str, list[Resource]] = {}
+    to_fetch: dict[str, list[Resource]] = {}
+    failed: dict[str, str] = {}
+    for need in needs:
+        if need.key not in call.prefetch:
+            to_fetch[need.key] = []
+        elif (fault := _fault(value := call.prefetch[need.key], need)) is not None:
+            failed[need.key] = fault
+        elif value is not None and not _suffices(value, need):
+            to_fetch[need.key] = [value]
+        else:
+            pages[need.key] = [value] if value is not None else []
+    fetched = await _fetch(call, needs, to_fetch, vocabulary, reach, failed) if to_fetch else {}
+    required = {need.key for need in needs if need.required}
+    if unavailable := sorted(required & failed.keys()):
+        said = "; ".join(f"{key}: {failed[key]}" for key in unavailable)
+        raise DataUnavailable(f"needed data is not available: {said}", unavailable)
+    identity = Identity(call.patient_id, {*reach.fhir_servers, *([call.fhir_server] if call.fhir_server else [])})
+    located = [pair for need in needs for page in (pages | fetched).get(need.key, ()) for pair in located_in(page)]
+    return Filled(Chart.of(located, identity, vocabulary, failed), tuple(fetched))
+
+
+def located_in(value: Resource) -> Iterable[Located]:
+    """A resource, or a Bundle's resources with their fullUrl; search outcomes are left out."""
+    if value.resource_type != "Bundle":
+        return ((value, None),)
+    return [
+        (entry.resource, entry.full_url)
+        for entry in value.entry or ()
+        if entry.resource is not None and entry.resource.resource_type != "OperationOutcome"
+    ]
+
+
+def _fault(value: Resource | None, need: Need) -> str | None:
+    """Why a prefetch value counts as failed: an OperationOutcome of severity error or fatal, or no such resource."""
+    if value is None:
+        return "there is no Patient" if need.resource_type == "Patient" else None
+    if value.resource_type == "OperationOutcome":
+        return "the EHR could not fetch it" if _severe(value.issue) else "an OperationOutcome stands in its place"
+    if value.resource_type not in ("Bundle", need.resource_type):
+        return f"a {need.resource_type} or a Bundle is expected"
+    outcomes = (e.resource.issue for e in value.entry or () if e.resource and e.resource.resource_type == "OperationOutcome")
+    return "the EHR could not fetch it" if any(map(_severe, outcomes)) else None
+
+
+def _severe(issues: Any) -> bool:
+    found = [i.get("severity") for i in issues or () if isinstance(i, dict)] if isinstance(issues, list) else []
+    return not found or any(severity in ("error", "fatal") for severity in found)
+
+
+def _suffices(value: Resource, need: Need) -> bool:
+    """Whether a page is all that is needed: the last one, or the first of a latest value that is sorted as asked."""
+    if next_link(value) is None:
+        return True
+    return not need.series and need.count is not None and _newest_first(value)
+
+
+def _newest_first(value: Resource) -> bool:
+    moments = []
+    for resource, _ in located_in(value):
+        period = resource.effective_period
+        text = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
+        moment = when(text) if text else None
+        if moment is None:
+            return False
+        moments.append(moment.last)
+    return bool(moments) and all(a >= b for a, b in zip(moments, moments[1:], strict=False))
+
+
+def _check_others(call: Call, asked: set[str]) -> None:
+    """Keys that nobody asked for are ignored, but a resource about somebody else is not let in under any key."""
+    identity = Identity(call.patient_id, [call.fhir_server] if call.fhir_server else [])
+    for key, value in call.prefetch.items():
+        if key in asked or value is None:
+            continue
+        for resource, _ in located_in(value):
+            subject = subject_of(resource)
+            if (subject is not None and subject.reference) or resource.resource_type == "Patient":
+                identity.check(resource)
+
+
+async def _fetch(
+    call: Call,
+    needs: Sequence[Need],
+    to_fetch: dict[str, list[Resource]],
+    vocabulary: Vocabulary,
+    reach: Reach,
+    failed: dict[str, str],
+) -> dict[str, list[Resource]]:
+    """Fetch the keys side by side; what fails goes into `failed` with its reason."""
+    if (why := cannot_fetch(call, reach)) is not None:
+        failed |= {key: f"{'incomplete' if pages else 'absent'} in prefetch, and {why}" for key, pages in to_fetch.items()}
+        return {}
+    token = call.authorization.access_token if call.authorization else None
+    deadline = time.monotonic() + reach.seconds
+    by_key = {need.key: need for need in needs}
+    async with FhirClient(call.fhir_server or "", token, deadline, reach.transport) as client:
+
+        async def one(key: str, pages: list[Resource]) -> tuple[str, list[Resource] | None]:
+            try:
+                found = pages or await client.first_page(search(by_key[key], vocabulary, call.patient_id))
+                if not _suffices(found[0], by_key[key]):
+                    found = await client.follow(list(found))
+            except (DataUnavailable, TimeoutError, UnreadableResource) as fault:
+                failed[key] = getattr(fault, "message", "the FHIR server took too long")
+                return key, None
+            if (fault := next((f for page in found if (f := _fault(page, by_key[key]))), None)) is not None:
+                failed[key] = fault
+                return key, None
+            return key, found
+
+        answers = await asyncio.gather(*(one(key, pages) for key, pages in to_fetch.items()))
+    return {key: pages for key, pages in answers if pages is not None}
+
+
+def cannot_fetch(call: Call, reach: Reach) -> str | None:
+    """Why nothing may be fetched for this call, or None."""
+    if not call.fhir_server:
+        return "no fhirServer was sent"
+    if call.fhir_server not in reach.fhir_servers:
+        return "fhirServer is not one of this site's FHIR servers"
+    if call.authorization and call.authorization.expires_in <= 0:
+        return "the access token has expired"
+    return None

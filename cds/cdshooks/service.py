@@ -1,0 +1,122 @@
+"""A CDS service: which hooks it hears, which models it runs, and how it words their outcomes as cards."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict
+
+from cds.cdshooks.card import Action, Card, card_id
+from cds.cdshooks.wire import HOOKS, Call
+from cds.errors import SiteError
+from cds.risk.estimate import NotScored, Outcome
+from cds.risk.model import RiskModel
+
+Stage = Literal["off", "shadow", "live"]
+
+
+VARIANT_INPUTS = "variant-inputs"
+"""The reason with which a variant of an equation says that only its own optional inputs are missing."""
+
+
+class ServiceSettings(BaseModel):
+    """`[services.<id>]` of site.toml. A service is off until a site turns it on; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: Stage = "off"
+    show_low_risk: bool = False
+    show_out_of_domain: bool = False
+    system_action: bool = False
+    """Save the assessment by a systemAction instead of a suggestion: only where the EHR agreed to it."""
+
+
+class HookCall(Struct, frozen=True):
+    """What a service's function gets: the checked call, the outcomes by model id, and the service's settings."""
+
+    call: Call
+    at: datetime
+    outcomes: Mapping[str, Outcome]
+    models: Mapping[str, RiskModel]
+    settings: Any
+    seed: str
+    """From which the ids of this call's cards and resources follow, so that a repeated call gives the same ones."""
+    failed: tuple[str, ...] = ()
+    """Ids of models that broke: to be named on the card that the others give."""
+
+    def id_of(self, name: str) -> str:
+        """An id for something this call makes, the same whenever the call is repeated."""
+        return card_id(f"{self.seed}/{name}")
+
+    def outcome(self) -> Outcome:
+        """The outcome of the first model that had the inputs of its variant; of the last one when none had."""
+        found = list(self.outcomes.values())
+        return next((o for o in found if not (isinstance(o, NotScored) and o.reason == VARIANT_INPUTS)), found[-1])
+
+    @property
+    def patient_id(self) -> str:
+        return self.call.patient_id
+
+    @property
+    def encounter_id(self) -> str | None:
+        return self.call.context.encounter_id
+
+
+class Guidance(Struct, frozen=True):
+    """What a service says: cards, and what the EHR saves by itself where the site agreed to that."""
+
+    cards: tuple[Card, ...] = ()
+    system_actions: tuple[Action, ...] = ()
+    reason: str = ""
+    """Why there is no card, as a closed code for the ledger: "low-risk", "not-eligible", "palliative" …"""
+
+
+ServiceFunction = Callable[[HookCall], Guidance]
+
+
+class HookService(Struct, frozen=True):
+    """One service; `hook` makes it. `models` are ids in the order in which they are tried."""
+
+    id: str
+    hooks: tuple[str, ...]
+    title: str
+    description: str
+    models: tuple[str, ...]
+    answer: ServiceFunction
+    settings_type: type[ServiceSettings] = ServiceSettings
+    usage_requirements: str = ""
+
+    def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
+        """The models that run under these settings: the site's variant with its fallback, or all."""
+        variant = getattr(settings, "variant", None)
+        return tuple(dict.fromkeys((variant, self.models[0]))) if variant else self.models
+
+
+def hook(
+    *hooks: str,
+    id: str,
+    title: str,
+    description: str,
+    models: Iterable[str],
+    settings: type[ServiceSettings] = ServiceSettings,
+    usage_requirements: str = "",
+) -> Callable[[ServiceFunction], HookService]:
+    """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
+
+    Raises SiteError for a hook that no page of the hooks library defines.
+    """
+    unknown = [name for name in hooks if name not in HOOKS]
+    if unknown or not hooks:
+        raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")
+
+    def made(answer: ServiceFunction) -> HookService:
+        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements)
+
+    return made
+
+
+def silence(outcome: Outcome) -> Guidance:
+    """No card, with the reason for the ledger."""
+    return Guidance(reason=outcome.reason if isinstance(outcome, NotScored) else "low-risk")
+

@@ -1,0 +1,249 @@
+"""A CDS Hooks request as it travels: decoded once from bytes, checked, and refused with the member at fault."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cds.errors import MalformedRequest, RequestTooLarge, UnreadableResource
+from cds.fhir.resources import Resource, read_leniently, too_deep, unreadable
+
+MAX_DEPTH = 64
+MAX_ENTRIES = 10_000
+FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_UUID = re.compile(r"(urn:uuid:)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Context(Struct, gc=False, frozen=True, rename="camel"):
+    """Members of any hook's context that a service reads; the rest stays in `Request.raw_context`."""
+
+    user_id: str | None = None
+    patient_id: str | None = None
+    encounter_id: str | None = None
+
+
+class Authorization(Struct, gc=False, frozen=True):
+    """fhirAuthorization. The token lives as long as the request and is never printed: see `__repr__`."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+    subject: str
+    patient: str | None = None
+
+    def __repr__(self) -> str:
+        return "Authorization(…)"
+
+
+class Request(Struct, gc=False, frozen=True, rename="camel"):
+    """One hook call. `prefetch` holds resources, Bundles, or None where the client looked and found nothing."""
+
+    hook: str | None = None
+    hook_instance: str | None = None
+    fhir_server: str | None = None
+    fhir_authorization: msgspec.Raw = msgspec.Raw()
+    context: msgspec.Raw = msgspec.Raw()
+    prefetch: dict[str, Resource | None] | None = None
+    extension: Any = None
+
+
+class Call(Struct, frozen=True):
+    """A checked request: what a service may rely on."""
+
+    hook: str
+    hook_instance: str
+    context: Context
+    prefetch: dict[str, Resource | None]
+    fhir_server: str | None
+    authorization: Authorization | None
+    extension: dict[str, Any]
+    digestible: tuple[bytes, bytes]
+    """The body, and the fhirAuthorization within it that a digest must leave out."""
+
+    @property
+    def patient_id(self) -> str:
+        return self.context.patient_id or ""
+
+
+_decoder = msgspec.json.Decoder(Request)
+_context = msgspec.json.Decoder(Context)
+_authorization = msgspec.json.Decoder(Authorization | None)
+
+
+def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> Call:
+    """Decode and check one request for a service that advertises `hooks`.
+
+    Raises MalformedRequest (400) that names the member, or RequestTooLarge (413). `lenient` takes what known clients send
+    outside the rules: a hookInstance that is no UUID, wrapped or listed prefetch values, null where absent is meant.
+    """
+    if too_deep(body, MAX_DEPTH):
+        raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
+    request = _decode(body, lenient)
+    hook = _required(request.hook, "hook")
+    if hook not in hooks:
+        raise MalformedRequest(f"this service answers {', '.join(sorted(hooks))}", "hook")
+    instance = _required(request.hook_instance, "hookInstance")
+    if not lenient and not _UUID.fullmatch(instance):
+        raise MalformedRequest("hookInstance is not a UUID", "hookInstance")
+    context = _checked_context(request.context, hook)
+    authorization = _checked_authorization(request)
+    _count_entries(request.prefetch or {})
+    return Call(
+        hook=hook,
+        hook_instance=instance.lower().removeprefix("urn:uuid:"),
+        context=context,
+        prefetch=request.prefetch or {},
+        fhir_server=request.fhir_server.rstrip("/") if request.fhir_server else None,
+        authorization=authorization,
+        extension=request.extension if isinstance(request.extension, dict) else {},
+        digestible=(body, bytes(request.fhir_authorization)),
+    )
+
+
+def _required(value: str | None, member: str) -> str:
+    if not value:
+        raise MalformedRequest(f"{member} is required", member)
+    return value
+
+
+def _decode(body: bytes, lenient: bool) -> Request:
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        return _decode_slowly(body, error, lenient)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedRequest("the body is not JSON") from None
+    except (RecursionError, ValueError):
+        raise MalformedRequest("the body nests too deeply or is not UTF-8") from None
+
+
+def _decode_slowly(body: bytes, error: msgspec.ValidationError, lenient: bool) -> Request:
+    """Second look at a body that did not fit: which member is at fault, or a prefetch that can still be read."""
+    try:
+        raw = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        raise MalformedRequest("the body is not JSON") from None
+    if not isinstance(raw, dict):
+        raise MalformedRequest("the body is not a JSON object")
+    prefetch = raw.pop("prefetch", None)
+    try:
+        rest = _decoder.decode(msgspec.json.encode(raw))
+    except msgspec.ValidationError as fault:
+        raise _malformed(fault) from None
+    if prefetch is not None and not isinstance(prefetch, dict):
+        raise MalformedRequest("prefetch is a JSON object of FHIR resources", "prefetch")
+    return msgspec.structs.replace(rest, prefetch={k: _value(k, v, lenient) for k, v in (prefetch or {}).items()})
+
+
+def _value(key: str, value: Any, lenient: bool) -> Resource | None:
+    if value is None:
+        return None
+    if lenient and isinstance(value, dict) and "resourceType" not in value and "resource" in value:
+        return _value(key, value["resource"], lenient)  # CDS Hooks 0.x wrapped each value with its HTTP response
+    if lenient and isinstance(value, list):
+        value = {"resourceType": "Bundle", "entry": [{"resource": one} for one in value]}
+    try:
+        return read_leniently(value)
+    except UnreadableResource as fault:
+        path = f"prefetch.{key}" + (f".{fault.path}" if fault.path else "")
+        raise MalformedRequest(f"{path}: {fault.message}", path) from None
+
+
+def _malformed(error: msgspec.ValidationError) -> MalformedRequest:
+    fault = unreadable(error)
+    return MalformedRequest(f"{fault.path or 'body'}: {fault.message}", fault.path or None)
+
+
+def _count_entries(prefetch: dict[str, Resource | None]) -> None:
+    for key, value in prefetch.items():
+        if value is not None and value.entry is not None and len(value.entry) > MAX_ENTRIES:
+            raise RequestTooLarge(f"prefetch.{key} has more than {MAX_ENTRIES} entries", f"prefetch.{key}")
+
+
+class HookContext(Struct, frozen=True):
+    """What the hook's own page requires of its context."""
+
+    required: tuple[str, ...]
+    users: frozenset[str]
+    kinds: dict[str, Callable[[Any], bool]] = {}
+
+
+def _bundle(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("resourceType") == "Bundle"
+
+
+_STAFF = frozenset({"Practitioner", "PractitionerRole"})
+_ANYONE = _STAFF | {"Patient", "RelatedPerson"}
+HOOKS: dict[str, HookContext] = {
+    "patient-view": HookContext(("userId", "patientId"), _ANYONE),
+    "encounter-start": HookContext(("userId", "patientId", "encounterId"), _STAFF),
+    "encounter-discharge": HookContext(("userId", "patientId", "encounterId"), _STAFF),
+    "problem-list-item-create": HookContext(
+        ("userId", "patientId", "conditions"), _STAFF, {"conditions": _bundle}
+    ),
+    "order-sign": HookContext(("userId", "patientId", "draftOrders"), _STAFF, {"draftOrders": _bundle}),
+    "order-select": HookContext(
+        ("userId", "patientId", "selections", "draftOrders"),
+        _STAFF,
+        {"draftOrders": _bundle, "selections": lambda v: isinstance(v, list)},
+    ),
+    "appointment-book": HookContext(("userId", "patientId", "appointments"), _ANYONE, {"appointments": _bundle}),
+}  # fmt: skip
+HOOK_VERSIONS = dict.fromkeys(HOOKS, "1.0") | {"problem-list-item-create": "0.1.0"}
+
+
+def _checked_context(raw: msgspec.Raw, hook: str) -> Context:
+    if bytes(raw) in (b"", b"null"):
+        raise MalformedRequest("context is required", "context")
+    try:
+        context, members = _context.decode(raw), HOOKS[hook]
+        if members.kinds or len(members.required) > 3:
+            _check_kinds(msgspec.json.decode(raw), members)
+    except msgspec.ValidationError as fault:
+        at = unreadable(fault)
+        path = f"context.{at.path}" if at.path else "context"
+        raise MalformedRequest(f"{path}: {at.message}", path) from None
+    given = {"userId": context.user_id, "patientId": context.patient_id, "encounterId": context.encounter_id}
+    for member in members.required:
+        if member in given and not given[member]:
+            raise MalformedRequest(f"context.{member} is required for {hook}", f"context.{member}")
+    _check_ids(context, members)
+    return context
+
+
+def _check_kinds(values: dict[str, Any], members: HookContext) -> None:
+    for member, fits in members.kinds.items():
+        if member not in values:
+            raise MalformedRequest(f"context.{member} is required", f"context.{member}")
+        if not fits(values[member]):
+            raise MalformedRequest(f"context.{member} is not of its type", f"context.{member}")
+
+
+def _check_ids(context: Context, members: HookContext) -> None:
+    kind, _, user = (context.user_id or "").partition("/")
+    if context.user_id and (kind not in members.users or not FHIR_ID.fullmatch(user)):
+        raise MalformedRequest("context.userId is [ResourceType]/[id] of a user of this hook", "context.userId")
+    for member, value in (("patientId", context.patient_id), ("encounterId", context.encounter_id)):
+        if value and not FHIR_ID.fullmatch(value):
+            raise MalformedRequest(f"context.{member} is not a FHIR id", f"context.{member}")
+
+
+def _checked_authorization(request: Request) -> Authorization | None:
+    raw = request.fhir_authorization
+    if bytes(raw) in (b"", b"null"):
+        return None
+    try:
+        authorization = _authorization.decode(raw)
+    except msgspec.ValidationError as fault:
+        path = ".".join(filter(None, ("fhirAuthorization", unreadable(fault).path)))
+        raise MalformedRequest(f"{path}: {unreadable(fault).message}", path) from None
+    if authorization is None:
+        return None
+    if not request.fhir_server:
+        raise MalformedRequest("fhirAuthorization needs fhirServer", "fhirServer")
+    if authorization.token_type.lower() != "bearer":
+        raise MalformedRequest("fhirAuthorization.token_type is Bearer", "fhirAuthorization.token_type")
+    return authorization

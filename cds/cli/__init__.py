@@ -1,0 +1,5 @@
+"""The `bedside` command."""
+
+from cds.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,91 @@
+"""`bedside check`: whether a site is ready, and what an export holds of what its models need."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cds.batch.gather import gather
+from cds.cli.common import FAILED, RegionOption, SiteOption, open_ledger, out
+from cds.errors import BedsideError
+from cds.fhir.resources import CodeableConcept, Resource, codings
+from cds.fhir.units import analytes
+from cds.settings import read_settings
+from cds.site import Site, load_site
+
+
+def check(
+    file: Annotated[Path | None, typer.Argument(help="An export (file or folder) to look at.", exists=True)] = None,
+    site: SiteOption = None,
+    region: RegionOption = None,
+) -> None:
+    """Check site, models, services and ledger: pass or fail, with the fix. With FILE: what maps and what does not."""
+    try:
+        found = load_site(site, read_settings(site, region=region))
+    except BedsideError as error:
+        out.print(f"fail  site: {error.message}", markup=False)
+        raise typer.Exit(FAILED) from None
+    if file is not None:
+        _print_codes(found, file)
+        return
+    results = list(_checks(found))
+    for name, fault in results:
+        out.print(f"{'fail' if fault else 'pass'}  {name}{f': {fault}' if fault else ''}", markup=False)
+    if any(fault for _, fault in results):
+        raise typer.Exit(FAILED)
+
+
+def _checks(site: Site) -> Iterator[tuple[str, str | None]]:
+    yield "site", None
+    for cls in site.known_models:
+        yield f"model {cls.id}", site.unavailable.get(cls.id)
+    for name in site.known_services:
+        yield f"service {name}", site.unavailable.get(name)
+    yield "trust", None if site.settings.trust else 'set trust = "open-on-loopback" in site.toml, or use serve --demo'
+    yield "ledger", _fault(lambda: open_ledger(site.settings).close())
+
+
+def _fault(work: Callable[[], Any]) -> str | None:
+    try:
+        work()
+    except BedsideError as error:
+        return error.message
+    return None
+
+
+def _print_codes(site: Site, file: Path) -> None:
+    """Codes by count: what each maps to, and the units that are refused."""
+    mapped: Counter[tuple[str, str, str]] = Counter()
+    refused: Counter[tuple[str, str]] = Counter()
+    gathered = gather([file])
+    for located in gathered.patients.values():
+        for resource, _ in located:
+            for name, code, unit_refused in _seen(site, resource):
+                mapped[resource.resource_type or "", code, name] += 1
+                if unit_refused is not None:
+                    refused[code, unit_refused] += 1
+    table = Table("Count", "Type", "Code", "Maps to", box=None, header_style="bold")
+    for (kind, code, name), count in sorted(mapped.items(), key=lambda m: (m[0][2] == "", -m[1], m[0])):
+        table.add_row(str(count), kind, code, name or "-")
+    out.print(table)
+    for (code, unit), count in refused.most_common():
+        out.print(f"{count} × {code}: unit {unit or '(none)'} is not accepted; map it under [units] in site.toml", markup=False)
+    out.print(f"{len(gathered.patients)} patients, {len(gathered.rejects)} rejects.")
+
+
+def _seen(site: Site, resource: Resource) -> Iterator[tuple[str, str, str | None]]:
+    concept: CodeableConcept | None = resource.code or resource.medication_codeable_concept
+    for coding in codings(concept):
+        names = site.vocabulary.sets_of(coding.system, coding.code)
+        code = f"{coding.system}|{coding.code}"
+        if not names:
+            yield "", code, None
+        for name in names:
+            analyte = analytes().get(name.split("_")[0])
+            quantity = resource.value_quantity
+            unit = site.vocabulary.spelling(coding.system, coding.code, quantity.unit) if quantity else None
+            known = analyte is None or quantity is None or analyte.conversion(unit, quantity.code) is not None
+            yield name, code, None if known else (unit or "")

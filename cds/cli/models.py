@@ -1,0 +1,47 @@
+"""`bedside models`: what can be scored, and each model's card."""
+
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.table import Table
+
+from cds.cli.common import USAGE, RegionOption, SiteOption, out, stop, told
+from cds.settings import read_settings
+from cds.site import Site, load_site
+
+
+def show_models(
+    action: Annotated[str | None, typer.Argument(help="show, to print one model's card.")] = None,
+    model: Annotated[str | None, typer.Argument(help="The model's id.")] = None,
+    site: SiteOption = None,
+    region: RegionOption = None,
+) -> None:
+    """List the models of this site, or print one model's card: `bedside models show kfre-4`."""
+    with told():
+        found = load_site(site, read_settings(site, region=region))
+    if action is None:
+        _list(found)
+    elif action == "show" and model is not None:
+        _show(found, model)
+    else:
+        stop(USAGE, "bedside models, or bedside models show MODEL")
+
+
+def _list(site: Site) -> None:
+    table = Table("Model", "Version", "Name", "State", box=None, header_style="bold")
+    for cls in site.known_models:
+        model = site.models.get(cls.id)
+        state = "ready" if model else site.unavailable[cls.id]
+        table.add_row(cls.id, model.version if model else "", model.card.name if model else "", state)
+    out.print(table)
+
+
+def _show(site: Site, name: str) -> None:
+    model = site.models.get(name)
+    if model is None:
+        stop(USAGE, f"{name}: {site.unavailable.get(name, 'there is no such model')}")
+    card: dict[str, Any] = model.card.model_dump(mode="json", exclude_defaults=True)
+    card["settings"] = model.settings.model_dump(mode="json")
+    card["needs"] = [need.key for need in model.predictors.needs()]
+    out.print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110), markup=False)

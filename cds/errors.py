@@ -1,0 +1,88 @@
+"""Everything that can go wrong, as one tree: whoever raises names the cause, and one table turns causes into HTTP."""
+
+from collections.abc import Sequence
+
+
+class BedsideError(Exception):
+    """The root. `message` is for the person who must act; it never carries a patient's data, a token or a JWT."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SiteError(BedsideError):
+    """The site is wrongly set up (site.toml, a model's card, a service): stops the start. Says what and where."""
+
+
+class UnsafeToServe(BedsideError):
+    """Refused for safety: serving as asked could hand patient data to a stranger."""
+
+
+class RequestError(BedsideError):
+    """The caller's request cannot be used. `expression` is the path of the member at fault, when there is one."""
+
+    def __init__(self, message: str, expression: str | None = None) -> None:
+        super().__init__(message)
+        self.expression = expression
+
+
+class MalformedRequest(RequestError):
+    """Not JSON, not the hook's shape, or outside the limits on depth, entries and numbers."""
+
+
+class UnsupportedMedia(RequestError):
+    """The body is not JSON by its Content-Type, or is encoded."""
+
+
+class RequestTooLarge(RequestError):
+    """The body is over the limit."""
+
+
+class UnknownService(RequestError):
+    """No such service here, or it is off."""
+
+
+class DataUnavailable(BedsideError):
+    """What a model needs could be had neither from prefetch nor from the FHIR server. `keys` names it."""
+
+    def __init__(self, message: str, keys: Sequence[str] = (), expressions: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
+        self.expressions = tuple(expressions)
+
+
+class WrongPatient(DataUnavailable):
+    """A resource about somebody else, or about nobody we can name, stands in this patient's data."""
+
+
+class UnreadableResource(BedsideError):
+    """A FHIR resource that is no FHIR R4: `path` says where, never what stood there."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Overloaded(BedsideError):
+    """Too much work, too little time, or the server is draining. Ask again in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LedgerUnavailable(Overloaded):
+    """The answer could not be recorded, so it is not given."""
+
+
+class LedgerSealed(BedsideError):
+    """A sealed row cannot be opened: the key is missing or is not the one that sealed it."""
+
+
+class ModelFailed(BedsideError):
+    """A model broke or gave a number that is no probability. `model` is its id."""
+
+    def __init__(self, message: str, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model

@@ -1,0 +1,168 @@
+"""The feature kinds that models declare: age, sex, death, the latest result, and whether something was ever recorded."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from cds.features.feature import Feature, Missing, Need, Reading, stamp
+from cds.features.results import Result, Series
+from cds.fhir.chart import Chart
+from cds.fhir.codes import CodeSet
+from cds.fhir.facts import Fact
+from cds.fhir.person import Sex as SexValue
+from cds.fhir.times import LookBack, When, age_on
+from cds.fhir.units import Analyte
+
+CONDITIONS = Need("conditions", "Condition")
+PROCEDURES = Need("procedures", "Procedure", count=100, series=True)
+ENCOUNTERS = Need("encounters", "Encounter", count=100, series=True)
+
+
+class Age(Feature[Reading[int] | Missing]):
+    """Completed years at `at`. A partial birthDate serves when every day it may mean gives the same age."""
+
+    def read(self, chart: Chart, at: datetime) -> Reading[int] | Missing:
+        person = chart.person
+        if person.birth is None:
+            return Missing("never recorded", source=person.source)
+        age = age_on(person.birth, When(at, at))
+        if age is None:
+            return Missing("not precise enough", source=person.source)
+        return Reading(age, "a", source=person.source)
+
+
+class Sex(Feature[Reading[SexValue] | Missing]):
+    """Male or female from the sex parameter for clinical use, which wins, or gender. Anything else is not stated."""
+
+    def read(self, chart: Chart, at: datetime) -> Reading[SexValue] | Missing:
+        person = chart.person
+        sex = person.sex(at)
+        if sex is None:
+            recorded = "never recorded" if not (person.gender or person.sex_parameters) else "not stated"
+            return Missing("never recorded" if recorded == "never recorded" else "not stated", source=person.source)
+        method = "sex parameter for clinical use" if any(p.meant_at(at) for p in person.sex_parameters) else "gender"
+        return Reading(sex, source=person.source, method=method)
+
+
+class Deceased(Feature[Reading[bool] | Missing]):
+    """Whether the patient had died by `at`; `when` is the date of death if it is known."""
+
+    def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
+        person = chart.person
+        if not person.deceased or (person.died is not None and person.died.first > at):
+            return Missing("never recorded", source=person.source)
+        return Reading(True, when=stamp(person.died), source=person.source)
+
+
+class Latest(Feature[Reading[float] | Missing]):
+    """The newest result of an analyte within a look-back. If the newest cannot be used, no older one stands in."""
+
+    def __init__(self, series: Series, within: LookBack) -> None:
+        self.series = series
+        self.within = within
+        self.codes = series.codes
+
+    def needs(self) -> tuple[Need, ...]:
+        return self.series.needs()
+
+    def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
+        need = self.series.need
+        if not need.required and need.key in chart.unread:
+            return Missing("not read")
+        results = chart.read(self.series, at)
+        newest = results.newest
+        if newest is None:
+            return results.none()
+        refused = unusable(newest, self.within, at)
+        return refused or reading(newest, self.series.analyte, results.notes(newest))
+
+
+def unusable(newest: Result, within: LookBack, at: datetime) -> Missing | None:
+    """Why the newest result cannot be used, or None when it can: age first, then value, then comparator."""
+    if newest.when.first < within.before(at):
+        return newest.missing("too old")
+    if newest.why is not None:
+        return newest.missing()
+    return newest.missing("comparator") if newest.comparator else None
+
+
+def reading(result: Result, analyte: Analyte, notes: Iterable[str] = ()) -> Reading[float]:
+    """A usable result as a reading, flagged when it is outside what is plausible."""
+    if result.value is None:
+        raise ValueError("a result without a value is no reading")
+    said = list(notes)
+    low, high = analyte.plausible
+    if not low <= result.value <= high:
+        said.append(f"{analyte.name} {result.shown} is unusual; check it")
+    return Reading(
+        result.value, analyte.unit, result.at, result.source, as_sent=result.shown, notes=tuple(said)
+    )  # fmt: skip
+
+
+Holds = Callable[[Chart, Fact, datetime], bool]
+
+
+class Ever(Feature[Reading[bool] | Missing]):
+    """Whether a code set was recorded and `holds`; the reading's date is that of the newest such fact, if it has one."""
+
+    def __init__(self, *codes: CodeSet, holds: Holds | None = None, needs: tuple[Need, ...]) -> None:
+        self.codes = codes
+        self.holds = holds
+        self._needs = needs
+
+    def needs(self) -> tuple[Need, ...]:
+        return self._needs
+
+    def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
+        holding = [
+            fact
+            for fact in recorded(chart, self.codes, self._needs, at)
+            if self.holds is None or self.holds(chart, fact, at)
+        ]
+        return newest_of(chart, holding)
+
+
+def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
+    """The newest of some facts as a reading; dated ones before undated ones."""
+    if not facts:
+        return Missing("never recorded")
+    dated = [(moment.last, fact.source, fact) for fact in facts if (moment := chart.when(fact)) is not None]
+    if not dated:
+        return Reading(True, source=facts[0].source)
+    last, _, newest = max(dated, key=lambda d: d[:2])
+    return Reading(True, when=last, source=newest.source)
+
+
+def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: datetime) -> list[Fact]:
+    """Facts of the sets that count and are not after `at`.
+
+    Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
+    """
+    for need in needs:
+        chart.facts("", need.key)  # what could not be read is not absent
+    found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
+    return [fact for fact in found if (moment := chart.when(fact)) is None or moment.first <= at]
+
+
+_DONE = {
+    "Procedure": frozenset({"completed", "in-progress", "stopped"}),
+    "Encounter": frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"}),
+    "Observation": frozenset({"final", "amended", "corrected"}),
+}
+
+
+def _counts(fact: Fact) -> bool:
+    if fact.problem == "modified":
+        return False
+    if fact.kind == "Condition":
+        return fact.verification not in ("refuted", "entered-in-error")
+    return fact.status in _DONE.get(fact.kind, ())
+
+
+ACTIVE = frozenset({None, "active", "recurrence", "relapse"})
+"""Clinical statuses that count as active; an absent one does."""
+
+
+def within_days(chart: Chart, fact: Fact, at: datetime, days: int) -> bool:
+    """Whether a dated fact may lie in the last `days`: its latest possible instant is what counts."""
+    moment = chart.when(fact)
+    return moment is not None and (at - moment.last).total_seconds() <= days * 86_400

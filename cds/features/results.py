@@ -1,0 +1,148 @@
+"""Laboratory results of one analyte, newest first: which count, in which order, and what is wrong with each."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from cds.features.feature import Feature, Missing, Need, Why, spell
+from cds.fhir.chart import Chart
+from cds.fhir.codes import CodeSet
+from cds.fhir.facts import Fact
+from cds.fhir.times import When
+from cds.fhir.units import Analyte
+
+COUNTED = frozenset({"final", "amended", "corrected"})
+ABSENT = frozenset({"entered-in-error", "cancelled"})
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Result(Struct, frozen=True, gc=False):
+    """One result. `value` is in the analyte's own unit; when it may not be used, `why` says so and value is None.
+
+    A comparator alone does not clear the value: whoever accepts bounds (urine albumin) reads `comparator`.
+    """
+
+    when: When
+    issued: When | None
+    source: str
+    value: float | None
+    why: Why | None
+    shown: str
+    unit: str
+    comparator: str | None
+    fact: Fact
+
+    @property
+    def at(self) -> datetime:
+        """The instant by which the result is ordered: the latest that its date may mean."""
+        return self.when.last
+
+    @property
+    def sent(self) -> float:
+        """The number in the unit in which it was sent."""
+        return self.fact.value or 0.0
+
+    def missing(self, why: Why | None = None) -> Missing:
+        return Missing(why or self.why or "no value", self.shown, self.at, self.source)
+
+
+class Results(Struct, frozen=True):
+    """Results that count, newest first; `pending` is the newest registered or preliminary one; `undated` how many lack a time."""
+
+    counted: tuple[Result, ...] = ()
+    pending: Result | None = None
+    undated: int = 0
+
+    @property
+    def newest(self) -> Result | None:
+        return self.counted[0] if self.counted else None
+
+    def none(self) -> Missing:
+        """Why nothing counts."""
+        if self.pending:
+            return self.pending.missing("not final")
+        return Missing("no date" if self.undated else "never recorded")
+
+    def notes(self, used: Result) -> tuple[str, ...]:
+        """What a reader must hear although `used` was used."""
+        said = []
+        if self.pending and order(self.pending) > order(used):
+            said.append(f"a newer result ({self.pending.shown}, {self.pending.at:%-d %b %Y}) is not final and was not used")
+        if self.undated:
+            said.append(f"{self.undated} result(s) without a date were not used")
+        return tuple(said)
+
+
+def order(result: Result) -> tuple[datetime, datetime, str]:
+    """The one total order of results: instant, then issued, then id."""
+    return (result.at, result.issued.last if result.issued else _NEVER, result.source)
+
+
+class Series(Feature[Results]):
+    """Every result of an analyte up to `at`, from all `codes`."""
+
+    def __init__(self, analyte: Analyte, *codes: CodeSet, need: Need) -> None:
+        self.analyte = analyte
+        self.codes = codes
+        self.need = need
+
+    def needs(self) -> tuple[Need, ...]:
+        return (self.need,)
+
+    def read(self, chart: Chart, at: datetime) -> Results:
+        facts = [fact for codes in self.codes for fact in chart.facts(codes.name, self.need.key)]
+        return results_of(facts, self.analyte, at)
+
+
+def results_of(facts: Sequence[Fact], analyte: Analyte, at: datetime) -> Results:
+    """Sort facts into results that count, the newest that is not final, and the undated."""
+    counted: list[Result] = []
+    pending: list[Result] = []
+    undated = 0
+    for fact in facts:
+        if fact.status in ABSENT:
+            continue
+        if fact.when is None:
+            undated += 1
+        elif fact.when.first <= at:
+            (counted if fact.status in COUNTED else pending).append(result_of(fact, fact.when, analyte))
+    counted.sort(key=order, reverse=True)
+    return Results(tuple(counted), max(pending, key=order, default=None), undated)
+
+
+def result_of(fact: Fact, moment: When, analyte: Analyte) -> Result:
+    """Convert a fact's value into the analyte's own unit, or say why it cannot be used."""
+    conversion = analyte.conversion(fact.unit, fact.unit_code)
+    value: float | None = None
+    why: Why | None = None
+    if fact.problem is not None:
+        why = "modified" if fact.problem == "modified" else "no value" if fact.problem == "no value" else "not readable"
+    elif fact.value is None:
+        why = "no value"
+    elif conversion is None:
+        why = "unit not accepted"
+    else:
+        value = fact.value * conversion.factor + conversion.offset
+        low, high = analyte.accepted
+        if not low <= value <= high:
+            value, why = None, "implausible"
+    return Result(
+        when=moment,
+        issued=fact.issued,
+        source=fact.source,
+        value=value,
+        why=why,
+        shown=shown(fact),
+        unit=conversion.unit if conversion else "",
+        comparator=fact.comparator,
+        fact=fact,
+    )
+
+
+def shown(fact: Fact) -> str:
+    """What stood in the chart, for a person to recognise: "> 60 mL/min", "35", "not calculable"."""
+    if fact.value is None:
+        return (fact.text or "").strip()[:60]
+    unit = fact.unit or fact.unit_code or ""
+    return f"{fact.comparator or ''}{spell(fact.value)} {unit[:40]}".strip()

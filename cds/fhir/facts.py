@@ -1,0 +1,214 @@
+"""The one place where a FHIR resource becomes facts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from cds.fhir.codes import Vocabulary
+from cds.fhir.resources import CodeableConcept, Coding, Component, Period, Resource, codings, concepts, first_code
+from cds.fhir.times import When, when
+
+
+class Fact(Struct, frozen=True, gc=False, kw_only=True):
+    """One thing a resource says, flat. Members are None where the resource is silent.
+
+    `when` is the clinically relevant time (effective, onset or recorded, performed end, period), `value` is in `unit`
+    as sent, `problem` says why the fact may not be used although it counts ("modified", "not readable", "no value").
+    """
+
+    kind: str
+    source: str
+    coding: Coding
+    when: When | None = None
+    issued: When | None = None
+    status: str | None = None
+    value: float | None = None
+    text: str | None = None
+    answer: tuple[Coding, ...] = ()
+    moment: When | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    unit_code: str | None = None
+    problem: str | None = None
+    encounter: str | None = None
+    category: str | None = None
+    clinical_status: str | None = None
+    verification: str | None = None
+    ended: When | None = None
+
+
+Found = tuple[str, Fact]
+
+
+def facts_of(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    """(code set, fact) for every coding of the resource that a code set of the vocabulary holds."""
+    reader = _READERS.get(resource.resource_type or "")
+    if reader is not None:
+        yield from reader(resource, vocabulary)
+
+
+def source_of(resource: Resource) -> str:
+    return f"{resource.resource_type}/{resource.id}" if resource.id else str(resource.resource_type)
+
+
+def moment(text: str | None) -> When | None:
+    return when(text) if text else None
+
+
+def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Iterator[tuple[str, Coding]]:
+    """Each set once, with the first coding that put the concept into it."""
+    seen: set[str] = set()
+    for coding in codings(concept):
+        for name in vocabulary.sets_of(coding.system, coding.code):
+            if name not in seen:
+                seen.add(name)
+                yield name, coding
+
+
+def _observation(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    for name, coding in _hits(resource.code, vocabulary):
+        yield name, _measured(resource, resource, coding, vocabulary)
+    for component in resource.component or ():
+        for name, coding in _hits(component.code, vocabulary):
+            yield name, _measured(resource, component, coding, vocabulary)
+
+
+def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary: Vocabulary) -> Fact:
+    quantity = holder.value_quantity
+    period = resource.effective_period
+    timed = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
+    return Fact(
+        kind="Observation",
+        source=source_of(resource),
+        coding=coding,
+        when=moment(timed),
+        issued=moment(resource.issued),
+        status=resource.status,
+        value=_number(holder),
+        text=holder.value_string,
+        answer=codings(holder.value_codeable_concept),
+        moment=moment(holder.value_date_time),
+        comparator=quantity.comparator if quantity else None,
+        unit=vocabulary.spelling(coding.system, coding.code, quantity.unit) if quantity else None,
+        unit_code=vocabulary.spelling(coding.system, coding.code, quantity.code) if quantity and quantity.code else None,
+        problem=_problem(resource, holder),
+        encounter=_encounter(resource),
+    )
+
+
+def _number(holder: Component) -> float | None:
+    if holder.value_quantity is not None:
+        return holder.value_quantity.value
+    return None if holder.value_integer is None else float(holder.value_integer)
+
+
+def _problem(resource: Resource, holder: Component) -> str | None:
+    if resource.modifier_extension:
+        return "modified"  # FHIR: who does not know a modifier extension must not use the resource
+    if resource.faults:
+        return "not readable"
+    return "no value" if holder.data_absent_reason is not None else None
+
+
+def _encounter(resource: Resource) -> str | None:
+    return resource.encounter.reference if resource.encounter else None
+
+
+def _condition(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    for name, coding in _hits(resource.code, vocabulary):
+        yield name, Fact(
+            kind="Condition",
+            source=source_of(resource),
+            coding=coding,
+            when=moment(resource.onset_date_time) or _start(resource.onset_period) or moment(resource.recorded_date),
+            problem="modified" if resource.modifier_extension else None,
+            encounter=_encounter(resource),
+            category=_category(resource.category),
+            clinical_status=first_code(resource.clinical_status),
+            verification=first_code(resource.verification_status),
+        )
+
+
+def _category(value: Any) -> str | None:
+    codes = [c.code for concept in concepts(value) for c in codings(concept) if c.code]
+    known = [c for c in codes if c in ("problem-list-item", "encounter-diagnosis")]
+    return known[0] if known else (codes[0] if codes else None)
+
+
+def _start(period: Period | None) -> When | None:
+    return moment(period.start) if period else None
+
+
+def _procedure(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    period = resource.performed_period
+    performed = resource.performed_date_time or ((period.end or period.start) if period else None)
+    for name, coding in _hits(resource.code, vocabulary):
+        yield name, Fact(
+            kind="Procedure",
+            source=source_of(resource),
+            coding=coding,
+            when=moment(performed),
+            status=resource.status,
+            problem="modified" if resource.modifier_extension else None,
+            encounter=_encounter(resource),
+        )
+
+
+def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    for concept in (*concepts(resource.type), *concepts(resource.service_type)):
+        for name, coding in _hits(concept, vocabulary):
+            yield name, stay(resource, coding)
+
+
+def stay(resource: Resource, coding: Coding | None = None) -> Fact:
+    """An Encounter as a fact; its class is the coding unless another is given."""
+    period = resource.period
+    return Fact(
+        kind="Encounter",
+        source=source_of(resource),
+        coding=coding or _class(resource.class_),
+        when=_start(period),
+        ended=moment(period.end) if period else None,
+        status=resource.status,
+    )
+
+
+def _class(value: Any) -> Coding:
+    if isinstance(value, dict) and isinstance(value.get("code"), str):
+        return Coding(system=value.get("system"), code=value["code"])
+    found = [c for concept in concepts(value) for c in codings(concept)]  # R5 sends a list of CodeableConcepts
+    return found[0] if found else Coding()
+
+
+def _medication(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    concept = resource.medication_codeable_concept or _contained_medication(resource)
+    period = resource.effective_period
+    taken = resource.authored_on or resource.effective_date_time or (period.start if period else None)
+    for name, coding in _hits(concept, vocabulary):
+        yield name, Fact(
+            kind=str(resource.resource_type),
+            source=source_of(resource),
+            coding=coding,
+            when=moment(taken or resource.date_asserted),
+            ended=moment(period.end) if period else None,
+            status=resource.status,
+            problem="modified" if resource.modifier_extension else None,
+            encounter=_encounter(resource),
+        )
+
+
+def _contained_medication(resource: Resource) -> CodeableConcept | None:
+    wanted = resource.medication_reference.reference if resource.medication_reference else None
+    return next((c.code for c in resource.contained or () if wanted == f"#{c.id}"), None)
+
+
+_READERS = {
+    "Observation": _observation,
+    "Condition": _condition,
+    "Procedure": _procedure,
+    "Encounter": _encounter_facts,
+    "MedicationRequest": _medication,
+    "MedicationStatement": _medication,
+    "MedicationAdministration": _medication,
+}

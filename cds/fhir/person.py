@@ -1,0 +1,68 @@
+"""Who the patient is to a model: birth, sex and death as the chart states them, nothing assumed."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from cds.fhir.resources import Extension, Resource, first_code
+from cds.fhir.times import When, when
+
+Sex = Literal["female", "male"]
+
+_SEX_PARAMETER = "http://hl7.org/fhir/StructureDefinition/patient-sexParameterForClinicalUse"
+_BY_PARAMETER: dict[str | None, Sex] = {"female-typical": "female", "male-typical": "male"}
+_BY_GENDER: dict[str | None, Sex] = {"female": "female", "male": "male"}
+
+
+class SexParameter(Struct, frozen=True):
+    """One sex-parameter-for-clinical-use: its code and the time for which it is meant."""
+
+    code: str | None
+    start: When | None = None
+    end: When | None = None
+
+    def meant_at(self, at: datetime) -> bool:
+        return not (self.start and self.start.first > at) and not (self.end and self.end.last < at)
+
+
+class Person(Struct, frozen=True):
+    """A patient's birth, sex and death. `gender` is the administrative gender as sent."""
+
+    source: str
+    birth: When | None = None
+    gender: str | None = None
+    sex_parameters: tuple[SexParameter, ...] = ()
+    deceased: bool = False
+    died: When | None = None
+
+    def sex(self, at: datetime) -> Sex | None:
+        """Male or female from the sex parameter for clinical use, which wins, else from gender; else None."""
+        meant = {p.code for p in self.sex_parameters if p.meant_at(at)}
+        if meant:
+            return _BY_PARAMETER.get(meant.pop()) if len(meant) == 1 else None
+        return _BY_GENDER.get(self.gender)
+
+
+def person_of(patient: Resource) -> Person:
+    """Read a Patient resource."""
+    died = when(patient.deceased_date_time) if patient.deceased_date_time else None
+    return Person(
+        source=f"Patient/{patient.id}",
+        birth=when(patient.birth_date) if patient.birth_date else None,
+        gender=patient.gender,
+        sex_parameters=tuple(_sex_parameter(e) for e in patient.extension or () if e.url == _SEX_PARAMETER),
+        deceased=bool(patient.deceased_boolean) or patient.deceased_date_time is not None,
+        died=died,
+    )
+
+
+def _sex_parameter(extension: Extension) -> SexParameter:
+    inner = {e.url: e for e in extension.extension or ()}
+    value, period = inner.get("value"), inner.get("period")
+    span = period.value_period if period else None
+    return SexParameter(
+        code=first_code(value.value_codeable_concept) if value else None,
+        start=when(span.start) if span and span.start else None,
+        end=when(span.end) if span and span.end else None,
+    )

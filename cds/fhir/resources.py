@@ -1,0 +1,257 @@
+"""The few members that we read of FHIR R4 resources, decoded straight from bytes; everything else is skipped."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cds.errors import UnreadableResource
+
+
+class Element(Struct, gc=False, frozen=True, rename="camel"):
+    """A FHIR element. Every member may be absent or null; a member of the wrong JSON type is an error."""
+
+
+class Coding(Element, frozen=True):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class CodeableConcept(Element, frozen=True):
+    coding: tuple[Coding, ...] | None = None
+    text: str | None = None
+
+
+class Quantity(Element, frozen=True):
+    value: float | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class Reference(Element, frozen=True):
+    reference: str | None = None
+    identifier: Any = None
+
+
+class Period(Element, frozen=True):
+    start: str | None = None
+    end: str | None = None
+
+
+class Extension(Element, frozen=True):
+    url: str | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    value_code: str | None = None
+    value_period: Period | None = None
+    extension: tuple["Extension", ...] | None = None
+
+
+class Link(Element, frozen=True):
+    """Patient.link (`other`, `type`) and Bundle.link (`relation`, `url`) in one."""
+
+    other: Reference | None = None
+    type: str | None = None
+    relation: str | None = None
+    url: str | None = None
+
+
+class Component(Element, frozen=True):
+    code: CodeableConcept | None = None
+    value_quantity: Quantity | None = None
+    value_string: str | None = None
+    value_integer: int | None = None
+    value_boolean: bool | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    value_date_time: str | None = None
+    value_range: Any = None
+    value_ratio: Any = None
+    data_absent_reason: CodeableConcept | None = None
+    modifier_extension: Any = None
+
+
+class Participant(Element, frozen=True):
+    actor: Reference | None = None
+
+
+class Search(Element, frozen=True):
+    mode: str | None = None
+
+
+class Resource(Component, frozen=True):
+    """Any FHIR R4 resource, by the members that some reader here looks at.
+
+    One wide struct instead of one a type: an unknown type still shows whose it is, and members can come in any order.
+    """
+
+    resource_type: str | None = None
+    id: str | None = None
+    meta: Any = None
+    status: str | None = None
+    subject: Reference | None = None
+    patient: Reference | None = None
+    beneficiary: Reference | None = None
+    encounter: Reference | None = None
+    contained: tuple["Resource", ...] | None = None
+    extension: tuple[Extension, ...] | None = None
+    category: Any = None
+    issued: str | None = None
+    effective_date_time: str | None = None
+    effective_instant: str | None = None
+    effective_period: Period | None = None
+    component: tuple[Component, ...] | None = None
+    birth_date: str | None = None
+    gender: str | None = None
+    deceased_boolean: bool | None = None
+    deceased_date_time: str | None = None
+    link: tuple[Link, ...] | None = None
+    clinical_status: CodeableConcept | None = None
+    verification_status: CodeableConcept | None = None
+    onset_date_time: str | None = None
+    onset_period: Period | None = None
+    recorded_date: str | None = None
+    performed_date_time: str | None = None
+    performed_period: Period | None = None
+    class_: Any = msgspec.field(default=None, name="class")
+    type: Any = None
+    service_type: Any = None
+    period: Period | None = None
+    medication_codeable_concept: CodeableConcept | None = None
+    medication_reference: Reference | None = None
+    authored_on: str | None = None
+    date_asserted: str | None = None
+    participant: tuple[Participant, ...] | None = None
+    start: str | None = None
+    entry: tuple["BundleEntry", ...] | None = None
+    issue: Any = None
+    faults: tuple[str, ...] = msgspec.field(default=(), name="__faults")
+    """Members that had the wrong JSON type and were left out; set by `read_leniently` only."""
+
+
+class BundleEntry(Element, frozen=True):
+    full_url: str | None = None
+    resource: Resource | None = None
+    search: Search | None = None
+
+
+_decoder = msgspec.json.Decoder(Resource)
+
+
+def read(data: bytes | str) -> Resource:
+    """One resource (or Bundle) from JSON. Raises UnreadableResource that names the path, never the value."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise unreadable(error) from None
+    except (RecursionError, UnicodeDecodeError, ValueError):
+        raise UnreadableResource("nested too deeply or not UTF-8") from None
+
+
+def unreadable(error: msgspec.DecodeError) -> UnreadableResource:
+    """Our error for msgspec's: its message names JSON types and a path, never a value of the resource."""
+    text = str(error)
+    said, _, path = text.partition(" - at `$")
+    return UnreadableResource(said, path.rstrip("`").lstrip("."))
+
+
+def concepts(value: Any) -> tuple[CodeableConcept, ...]:
+    """CodeableConcepts of a member that is one or a list, depending on the resource's type."""
+    many = value if isinstance(value, list) else [value] if value else []
+    found = []
+    for one in many:
+        try:
+            found.append(msgspec.convert(one, CodeableConcept))
+        except msgspec.ValidationError:
+            continue
+    return tuple(found)
+
+
+def codings(concept: CodeableConcept | None) -> tuple[Coding, ...]:
+    return (concept.coding or ()) if concept is not None else ()
+
+
+def first_code(concept: CodeableConcept | None) -> str | None:
+    """The first code of a status concept such as clinicalStatus, where one coding is the rule."""
+    return next((c.code for c in codings(concept) if c.code), None)
+
+
+_TOLERATED_FAULTS = 16
+_NEVER_LEFT_OUT = frozenset({
+    "resourceType", "id", "subject", "patient", "beneficiary", "participant", "code", "entry",
+})  # fmt: skip
+"""Without one of these nobody can say what a resource is, or whose: better none than one that seems to be absent."""
+
+
+def read_leniently(value: Any) -> Resource:
+    """A resource from decoded JSON, without the members whose JSON type is wrong; their names stand in `faults`.
+
+    Raises UnreadableResource when the value is no resource, or when a member that must be known is wrong.
+    """
+    try:
+        return _leniently(value)
+    except RecursionError:
+        raise UnreadableResource("nested too deeply") from None
+
+
+def _leniently(value: Any) -> Resource:
+    if not isinstance(value, dict):
+        raise UnreadableResource("a FHIR resource is a JSON object")
+    value, faults = dict(value), list[str]()
+    entries = value.pop("entry", None)
+    if entries is not None and not isinstance(entries, list):
+        raise UnreadableResource("a Bundle's entry is a JSON array", "entry")
+    while True:
+        try:
+            resource = msgspec.convert(value, Resource)
+            break
+        except msgspec.ValidationError as error:
+            member = _member_at_fault(error, value)
+            if member is None or len(faults) >= _TOLERATED_FAULTS:
+                raise unreadable(error) from None
+            faults.append(member)
+            del value[member]
+    if entries is not None:
+        resource = msgspec.structs.replace(resource, entry=tuple(_entry_leniently(e) for e in entries))
+    return msgspec.structs.replace(resource, faults=tuple(faults)) if faults else resource
+
+
+def _entry_leniently(value: Any) -> BundleEntry:
+    if not isinstance(value, dict):
+        raise UnreadableResource("a Bundle entry is a JSON object", "entry")
+    inner, rest = value.get("resource"), {k: v for k, v in value.items() if k != "resource"}
+    try:
+        entry = msgspec.convert(rest, BundleEntry)
+    except msgspec.ValidationError as error:
+        raise unreadable(error) from None
+    return msgspec.structs.replace(entry, resource=_leniently(inner)) if inner is not None else entry
+
+
+def _member_at_fault(error: msgspec.ValidationError, value: dict[str, Any]) -> str | None:
+    if value.get("resourceType") == "Bundle":
+        return None  # a Bundle without its `link` would seem to be complete
+    member = unreadable(error).path.partition(".")[0].partition("[")[0]
+    return member if member in value and member not in _NEVER_LEFT_OUT else None
+
+
+_CLOSERS = (b"}" * 48, b"]" * 48, b"}]" * 24)  # long runs are found fast, and no FHIR resource ends in one
+_STEP = dict.fromkeys(b"{[", 1) | dict.fromkeys(b"}]", -1)
+
+
+def too_deep(body: bytes, limit: int) -> bool:
+    """Whether JSON nests beyond `limit`. Bodies without the look of a bomb are let through: the decoder counts too."""
+    if b"\n" not in body[:512] and not any(run in body for run in _CLOSERS):
+        return False
+    depth = 0
+    quoted = escaped = False
+    for byte in body:
+        if quoted:
+            quoted, escaped = (byte != 0x22 or escaped), byte == 0x5C and not escaped
+        elif byte == 0x22:
+            quoted = True
+        elif byte in _STEP:
+            depth += _STEP[byte]
+            if depth > limit:
+                return True
+    return False

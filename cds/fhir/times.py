@@ -1,0 +1,101 @@
+"""FHIR dates as the span of instants they may mean: one order, one look-back, one age, for whole and partial dates."""
+
+import calendar
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+
+from msgspec import Struct
+
+_SHAPE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T([01]\d|2[0-3]):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
+)
+_WIDEST_OFFSET = timedelta(hours=14)  # no place on earth is further from UTC
+
+
+class When(Struct, frozen=True):
+    """The instants that a FHIR date, dateTime or instant may mean, `first` to `last`: both aware, equal when exact."""
+
+    first: datetime
+    last: datetime
+
+    @property
+    def exact(self) -> bool:
+        return self.first == self.last
+
+    @property
+    def day(self) -> date | None:
+        """The calendar day as written (in its own offset), or None when it may be several."""
+        day = self.first.date()
+        return day if day == self.last.date() else None
+
+
+@lru_cache(maxsize=8192)
+def when(text: str) -> When | None:
+    """Read a FHIR date, dateTime or instant; None when it is none. A time without an offset spans all offsets."""
+    shape = _SHAPE.fullmatch(text)
+    if shape is None:
+        return None
+    try:
+        if shape[4]:
+            return _instant(text, shape)
+        year, month, day = int(shape[1]), int(shape[2] or 1), int(shape[3] or 1)
+        last_month = month if shape[2] else 12
+        last_day = day if shape[3] else calendar.monthrange(year, last_month)[1]
+        return When(
+            datetime(year, month, day, tzinfo=UTC),
+            datetime.combine(date(year, last_month, last_day), time.max, tzinfo=UTC),
+        )
+    except (ValueError, OverflowError):
+        return None
+
+
+def _instant(text: str, shape: re.Match[str]) -> When:
+    if shape[6] == "60":  # a leap second; Python has none, the second before it is near enough for any look-back
+        text = text.replace(":60", ":59", 1) if shape[5] != "60" else text
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+        return When(moment - _WIDEST_OFFSET, moment + _WIDEST_OFFSET)
+    return When(moment, moment)
+
+
+class LookBack(Struct, frozen=True):
+    """How far back a result may lie: calendar months, or days of 24 hours."""
+
+    months: int = 0
+    days: int = 0
+
+    def before(self, at: datetime) -> datetime:
+        """The earliest instant that still counts at `at`."""
+        return months_before(at, self.months) - timedelta(days=self.days)
+
+    def __str__(self) -> str:
+        return f"{self.months} months" if self.months else f"{self.days} days"
+
+
+def months(n: int) -> LookBack:
+    return LookBack(months=n)
+
+
+def days(n: int) -> LookBack:
+    return LookBack(days=n)
+
+
+def months_before(at: datetime, n: int) -> datetime:
+    """The same time of day n calendar months earlier, on the month's last day where that day does not exist."""
+    index = at.year * 12 + at.month - 1 - n
+    year, month = divmod(index, 12)
+    return at.replace(year=year, month=month + 1, day=min(at.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def age_on(birth: When, day: When) -> int | None:
+    """Completed years, when every day that both dates may mean gives the same number; otherwise None."""
+    youngest = _years(birth.last.date(), day.first.date())
+    oldest = _years(birth.first.date(), day.last.date())
+    return youngest if youngest == oldest else None
+
+
+def _years(birth: date, day: date) -> int:
+    # Whoever is born on 29 February completes a year on 1 March of a common year, as (month, day) order says.
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))

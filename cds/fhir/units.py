@@ -1,0 +1,57 @@
+"""The closed unit table: a laboratory's spelling becomes an analyte's own unit here, in one place, or is refused."""
+
+import csv
+from functools import cache
+from importlib.resources import files
+
+from msgspec import Struct
+
+
+class Conversion(Struct, frozen=True):
+    """value * factor + offset is the value in the analyte's own unit; `unit` is the spelling's plain name."""
+
+    unit: str
+    factor: float
+    offset: float
+
+
+class Analyte(Struct, frozen=True):
+    """What is measured: its own unit, the spellings it accepts, what is plausible and what is refused (own unit)."""
+
+    name: str
+    unit: str
+    spellings: dict[str, Conversion]
+    plausible: tuple[float, float]
+    accepted: tuple[float, float]
+
+    def conversion(self, unit: str | None, code: str | None) -> Conversion | None:
+        """The conversion on which `unit` and `code` agree; None when one is unknown, both are absent, or they differ."""
+        by_unit = self.spellings.get(unit.strip()) if unit else None
+        by_code = self.spellings.get(code.strip()) if code else None
+        if (unit and by_unit is None) or (code and by_code is None):
+            return None
+        if by_unit and by_code and by_unit != by_code:
+            return None
+        return by_code or by_unit
+
+
+@cache
+def analytes() -> dict[str, Analyte]:
+    """Every analyte of the table by name, read once from the CSV files beside this module."""
+    folder = files("cds.fhir") / "vocabulary"
+    spellings: dict[str, dict[str, Conversion]] = {}
+    with (folder / "units.csv").open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            conversion = Conversion(row["unit"], float(row["factor"]), float(row["offset"]))
+            spellings.setdefault(row["analyte"], {})[row["spelling"]] = conversion
+    with (folder / "analytes.csv").open(encoding="utf-8") as lines:
+        return {
+            row["analyte"]: Analyte(
+                name=row["analyte"],
+                unit=row["unit"],
+                spellings=spellings[row["analyte"]],
+                plausible=(float(row["plausible_low"]), float(row["plausible_high"])),
+                accepted=(float(row["reject_low"]), float(row["reject_high"])),
+            )
+            for row in csv.DictReader(lines)
+        }

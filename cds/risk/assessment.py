@@ -1,0 +1,69 @@
+"""A risk as a FHIR R4 RiskAssessment, with the very resources that it rests on."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from cds.features.feature import Reading
+from cds.risk.estimate import Estimate, Risk
+
+METHOD_SYSTEM = "urn:bedside:risk-model"
+IDENTIFIER_SYSTEM = "urn:bedside:risk-assessment"
+
+
+def risk_assessment(
+    risk: Risk, *, title: str, patient_id: str, identifier: str, encounter_id: str | None = None
+) -> dict[str, Any]:
+    """A new RiskAssessment, status final. `probabilityDecimal` is a percentage with six decimals, as R4 reads it."""
+    assessment: dict[str, Any] = {
+        "resourceType": "RiskAssessment",
+        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier}],
+        "status": "final",
+        "method": {
+            "coding": [{"system": METHOD_SYSTEM, "code": risk.model, "version": risk.version, "display": title}],
+            "text": f"{title}, {risk.model} version {risk.version}",
+        },
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "occurrenceDateTime": instant(risk.at),
+        "basis": [{"reference": source} for source in basis(risk)],
+        "prediction": [_prediction(estimate) for estimate in risk.estimates],
+    }
+    if encounter_id:
+        assessment["encounter"] = {"reference": f"Encounter/{encounter_id}"}
+    if risk.cautions:
+        assessment["note"] = [{"text": f"{caution[0].upper()}{caution[1:]}."} for caution in risk.cautions]
+    return assessment
+
+
+def basis(risk: Risk) -> Iterable[str]:
+    """The Observations behind the inputs, each once, in the order of the inputs."""
+    sources = (a.source for a in risk.row.answers().values() if isinstance(a, Reading))
+    return dict.fromkeys(source for source in sources if source.startswith("Observation/"))
+
+
+def _prediction(estimate: Estimate) -> dict[str, Any]:
+    years = f"{estimate.horizon_years:g}"
+    return {
+        "outcome": {"text": estimate.outcome},
+        "probabilityDecimal": estimate.percent,
+        "qualitativeRisk": {"text": f"about {in_100(estimate.probability)} in 100"},
+        "whenRange": {
+            "low": _years(0),
+            "high": _years(estimate.horizon_years),
+        },
+        "rationale": f"{estimate.percent:.1f} % within {years} years",
+    }
+
+
+def _years(value: float) -> dict[str, Any]:
+    return {"value": value, "unit": "years", "system": "http://unitsofmeasure.org", "code": "a"}
+
+
+def in_100(probability: float) -> str:
+    """How many people in 100, in whole people; "fewer than 1" rather than 0."""
+    number = round(probability * 100)
+    return "fewer than 1" if number < 1 else "more than 99" if number > 99 and probability < 1 else str(number)
+
+
+def instant(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,74 @@
+"""What a risk model is: its card, its predictors, whom it refuses, and its formula for one row."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.resources.abc import Traversable
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict
+
+from cds.features.predictors import Predictors
+from cds.risk.estimate import Estimate, Refusal
+from cds.risk.model_card import ModelCard, read_card
+
+
+class ModelSettings(BaseModel):
+    """What a site must or may set for a model, as `[models.<folder>]` in site.toml. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reference(Struct, frozen=True):
+    """A row with a published or independently computed answer: probability (0 to 1) by horizon in years."""
+
+    row: Predictors
+    settings: Mapping[str, Any]
+    expected: Mapping[float, float]
+
+
+class RiskModel(ABC):
+    """A risk model. Subclasses in `models/<folder>/model.py` are found by the site; nothing is registered.
+
+    A row goes to `refuse` first; only when that returns None, `predict` answers its estimates. Both depend on the row and
+    the settings alone, so that any row can be replayed to the last bit.
+    """
+
+    id: ClassVar[str]
+    predictors: type[Predictors]
+    settings_type: ClassVar[type[ModelSettings]] = ModelSettings
+    reference: ClassVar[str] = "reference.csv"
+    """The file beside card.yaml with inputs and expected estimates that the conformance checks reproduce."""
+
+    card_of_variant: ClassVar[Mapping[str, Any]] = {}
+    """Members of card.yaml that differ for this class when several models share a folder."""
+
+    def __init__(self, card: ModelCard, settings: Any) -> None:
+        self.card = card
+        self.settings = settings
+
+    @classmethod
+    def build(cls, folder: Traversable, settings: ModelSettings) -> Self:
+        """The model with the card.yaml of its folder. Raises SiteError when the card is incomplete."""
+        return cls(read_card(folder / "card.yaml", **cls.card_of_variant), settings)
+
+    @property
+    def version(self) -> str:
+        return self.card.version
+
+    @abstractmethod
+    def refuse(self, row: Any) -> Refusal | None:
+        """Why this row must not be scored, or None."""
+
+    @abstractmethod
+    def predict(self, row: Any) -> Sequence[Estimate]:
+        """Estimates for a row that was not refused."""
+
+    def cautions(self, row: Any) -> Sequence[str]:
+        """Sentences that must stand beside this row's number."""
+        return ()
+
+    @classmethod
+    @abstractmethod
+    def reference_row(cls, values: Mapping[str, str]) -> Reference | None:
+        """A line of the reference file as a row, the settings it is for and what must come out; None when for another model."""

@@ -1,0 +1,46 @@
+"""The one door for scoring: whoever scores, scores here."""
+
+import math
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from cds.errors import BedsideError, ModelFailed
+from cds.features.predictors import Predictors
+from cds.fhir.chart import Chart
+from cds.risk.estimate import Estimate, NotScored, Outcome, Risk
+from cds.risk.model import RiskModel
+
+
+def score(model: RiskModel, charts: Iterable[Chart], at: datetime) -> Iterator[Outcome]:
+    """One outcome a chart, in order; no row depends on another.
+
+    Raises DataUnavailable when a required need could not be read, ModelFailed when the model breaks.
+    """
+    for chart in charts:
+        yield score_row(model, model.predictors.read(chart, at))
+
+
+def score_row(model: RiskModel, row: Predictors) -> Outcome:
+    """Score a row that was read before: the door's second half, where replay enters."""
+    try:
+        refusal = model.refuse(row)
+        cautions = tuple(model.cautions(row))
+        if refusal is not None:
+            return NotScored(model.id, model.version, row.at, row, refusal.reason, refusal.text, cautions)
+        estimates = tuple(model.predict(row))
+    except BedsideError:
+        raise
+    except Exception as error:
+        # The cause's text may hold a patient's value, so only its kind is passed on.
+        raise ModelFailed(f"{model.id} failed with {type(error).__name__}", model.id) from None
+    _guard(model, estimates)
+    return Risk(model.id, model.version, row.at, row, estimates, cautions)
+
+
+def _guard(model: RiskModel, estimates: tuple[Estimate, ...]) -> None:
+    """No number leaves that is not a probability."""
+    if not estimates:
+        raise ModelFailed(f"{model.id} gave no estimate", model.id)
+    for estimate in estimates:
+        if not (math.isfinite(estimate.probability) and 0.0 <= estimate.probability <= 1.0):
+            raise ModelFailed(f"{model.id} gave a number that is no probability", model.id)

@@ -1,0 +1,99 @@
+"""What a site sets, read once from site.toml and BEDSIDE_* variables; an unknown key is an error."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cds.errors import SiteError
+
+CdsHooksVersion = Literal["2.0.1", "3.0"]
+
+
+class Settings(BaseSettings):
+    """A site. `services` and `models` hold each one's own table; the site checks them against what it finds."""
+
+    model_config = SettingsConfigDict(env_prefix="BEDSIDE_", extra="forbid", frozen=True)
+
+    trust: Literal["open-on-loopback"] | None = None
+    """How callers are trusted. None refuses to serve: client authentication is not there yet."""
+    cds_hooks: CdsHooksVersion = "2.0.1"
+    lenient: bool = False
+    """Take what known clients send outside the rules (hookInstance "test", wrapped prefetch values)."""
+    region: str | None = None
+    """For models whose equation differs by region: no default, since a guess would be a wrong number."""
+    default_stage: Literal["off", "live"] = "off"
+    """The stage of services without one of their own; only the demo and the command line say live."""
+    public_url: str | None = None
+    fhir_servers: tuple[str, ...] = ()
+    """FHIR base URLs from which data may be fetched; absolute references to any other server are foreign."""
+    browser_origins: tuple[str, ...] = ()
+    fetch_seconds: float = Field(default=5.0, gt=0, le=30)
+    answer_seconds: float = Field(default=0.45, gt=0, le=30)
+    """Time for an answer when all is prefetched; what is fetched has `fetch_seconds` more."""
+    body_bytes: int = Field(default=2 * 1024 * 1024, gt=0)
+    at_once: int = Field(default=256, gt=0)
+    """Hook calls in progress; one more is answered 503."""
+    ledger: str | None = None
+    ledger_key: SecretStr | None = None
+    retention_days: int | None = Field(default=None, ge=1)
+    services: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    codes: dict[str, str] = Field(default_factory=dict)
+    """Local codes: "system|code" = the code set it belongs to, such as "creatinine" or "kidney_transplant"."""
+    units: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Local unit spellings of one code: "system|code" = {spelling = accepted spelling}."""
+
+    @field_validator("fhir_servers", mode="after")
+    @classmethod
+    def _plain_urls(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            if not server.startswith(("https://", "http://")) or "@" in server or "#" in server or "?" in server:
+                raise ValueError("a FHIR server is an http(s) URL without user, query or fragment")
+        return tuple(server.rstrip("/") for server in servers)
+
+    @field_validator("codes", "units", mode="after")
+    @classmethod
+    def _system_and_code(cls, table: dict[str, Any]) -> dict[str, Any]:
+        for key in table:
+            if key.count("|") != 1 or key.startswith("|") or key.endswith("|"):
+                raise ValueError("a local code is written system|code")
+        return table
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # a variable wins over site.toml and over the command line's defaults
+
+
+def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from `folder`/site.toml, when there is one, and the environment; `overrides` (None: not given) win.
+
+    Raises SiteError that names the key at fault.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**{**_site_toml(folder), **given})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise SiteError(f"site.toml or BEDSIDE_*: {faults}") from None
+
+
+def _site_toml(folder: Path | None) -> dict[str, Any]:
+    path = (folder or Path()) / "site.toml"
+    if folder is None or not path.exists():
+        if folder is not None and not folder.is_dir():
+            raise SiteError(f"--site {folder}: there is no such folder")
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SiteError(f"site.toml: {error}") from None

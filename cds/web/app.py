@@ -1,0 +1,75 @@
+"""Puts the rooms together: one application over one site."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
+
+from cds.ledger import Ledger
+from cds.site import Site
+from cds.web.cds_services import cds_services
+from cds.web.errors import on_error
+from cds.web.guard import Guard
+from cds.web.health import health
+from cds.web.state import State, utc_now
+
+
+def create_app(
+    site: Site, ledger: Ledger | None = None, *, demo: bool = False, clock: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """The application. Without a ledger nothing is recorded: only benchmarks do that."""
+    state = State(site, ledger, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        state.draining = True
+        if ledger is not None:
+            ledger.close()
+
+    app = FastAPI(
+        title="Bedside",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        routes=cds_services(state),
+        middleware=_middleware(site),
+        exception_handlers={code: on_error for code in (404, 405, 422)} | {Exception: on_error},
+    )
+    app.state.bedside = state
+    app.include_router(health(state))
+    if demo:
+        _add_demo(app, state)
+    return app
+
+
+def _middleware(site: Site) -> list[Middleware]:
+    layers = [Middleware(Guard)]
+    if site.settings.browser_origins:
+        layers.append(Middleware(
+            CORSMiddleware,
+            allow_origins=list(site.settings.browser_origins),
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["Authorization", "Content-Type", "Accept"],
+        ))  # fmt: skip
+    return layers
+
+
+def _add_demo(app: FastAPI, state: State) -> None:
+    from cds.web.demo.fhir import demo_fhir
+    from cds.web.demo.page import demo_page
+
+    def today() -> date:
+        return state.clock().date()
+
+    app.include_router(demo_fhir(today), prefix="/demo/fhir")
+    app.include_router(demo_page(today), prefix="/demo")
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> RedirectResponse:
+        return RedirectResponse("/demo/", status_code=302)

@@ -1,0 +1,124 @@
+"""The CDS Hooks endpoints: discovery, a hook call, and feedback."""
+
+import time
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cds.cdshooks.answer import Answer, answer, overdue
+from cds.cdshooks.feedback import read_feedback
+from cds.cdshooks.outcomes import status_of
+from cds.errors import BedsideError, ModelFailed, Overloaded, UnknownService
+from cds.web.body import read_body
+from cds.web.errors import JSON, NO_STORE, error_response
+from cds.web.state import State
+
+log = structlog.get_logger("bedside")
+
+
+def cds_services(state: State) -> list[Route]:
+    """Plain Starlette routes: the framework's own body parsing would cost more than the whole answer."""
+    document = msgspec.json.encode(state.discovery)
+    etag = f'"{sha256(document).hexdigest()[:32]}"'
+    public = {"ETag": etag, "Cache-Control": "max-age=300"}
+
+    async def discover(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=public)
+        return Response(document, headers=public, media_type=JSON)
+
+    async def call(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
+        return await _guarded(state, request, _call)
+
+    async def feedback(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
+        return await _guarded(state, request, _feedback)
+
+    return [
+        Route("/cds-services/{id}", call, methods=["POST", "OPTIONS"]),
+        Route("/cds-services", discover, methods=["GET", "OPTIONS"]),
+        Route("/cds-services/", discover, methods=["GET", "OPTIONS"]),
+        Route("/cds-services/{id}/feedback", feedback, methods=["POST", "OPTIONS"]),
+    ]
+
+
+async def _guarded(state: State, request: Request, work: Callable[[State, Request], Awaitable[Response]]) -> Response:
+    """Run one endpoint's work; a request that is none is counted and told why."""
+    try:
+        state.enter()
+    except Overloaded as error:
+        return error_response(error)
+    try:
+        return await work(state, request)
+    except BedsideError as error:
+        state.metrics.refused(status_of(error))
+        return error_response(error)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    except Exception as error:  # noqa: BLE001 - the outermost guard: an unknown fault is a 500 that names no patient
+        return error_response(ModelFailed(type(error).__name__))
+    finally:
+        state.leave()
+
+
+async def _call(state: State, request: Request) -> Response:
+    deployed = state.site.services.get(request.path_params["id"])
+    if deployed is None:
+        raise UnknownService("there is no such service here, or it is off")
+    body = await read_body(request, state.site.settings.body_bytes)
+    started = time.perf_counter()
+    said = await answer(deployed, body, state.clock())
+    too_late = time.perf_counter() - started > _budget(state, said)
+    if too_late and said.error is None and deployed.settings.stage == "live":
+        said = overdue(said)
+    sent = await state.ledger.record(said.record) if state.ledger else said.body
+    _observe(state, said, time.perf_counter() - started)
+    return Response(sent, said.status, _headers(said), media_type=JSON)
+
+
+def _budget(state: State, said: Answer) -> float:
+    settings = state.site.settings
+    return settings.answer_seconds + (settings.fetch_seconds if said.fetched else 0.0)
+
+
+def _headers(said: Answer) -> dict[str, str]:
+    if isinstance(said.error, Overloaded):
+        return {**NO_STORE, "Retry-After": str(said.error.retry_after)}
+    return NO_STORE
+
+
+def _observe(state: State, said: Answer, seconds: float) -> None:
+    record = said.record
+    state.metrics.answered(record.service, record.kind, said.status, seconds)
+    for score in record.scores:
+        if score.reason is not None:
+            state.metrics.not_scored(score.model, score.reason)
+    for key in record.missing:
+        state.metrics.missing(record.service, key)
+    if said.error is not None:
+        kind = type(said.error).__name__
+        level = log.error if status_of(said.error) >= 500 else log.warning
+        level("not answered", correlation=record.id, service=record.service, kind=kind, missing=record.missing)
+
+
+async def _feedback(state: State, request: Request) -> Response:
+    deployed = state.site.services.get(request.path_params["id"])
+    if deployed is None:
+        raise UnknownService("there is no such service here, or it is off")
+    body = await read_body(request, state.site.settings.body_bytes)
+    records = read_feedback(body, deployed.tenant, deployed.service.id, state.clock())
+    if state.ledger and records:
+        await state.ledger.feedback(records)
+    for record in records:
+        state.metrics.feedback(record.service, record.outcome)
+    return Response(b"{}", 200, NO_STORE, media_type=JSON)

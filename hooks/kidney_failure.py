@@ -1,0 +1,36 @@
+"""When a chart opens: the risk of kidney failure, if it calls for something to be done."""
+
+from typing import Literal
+
+from cds import Guidance, HookCall, NotScored, Reading, Risk, ServiceSettings, hook, silence
+from hooks import _kidney_cards as cards
+
+
+class KidneyFailureSettings(ServiceSettings):
+    """`[services.kidney-failure-risk]`: which variant is shown, beside what every service has."""
+
+    variant: Literal["kfre-4", "kfre-6", "kfre-8"] = "kfre-4"
+
+
+@hook(
+    "patient-view",
+    "encounter-start",
+    "problem-list-item-create",
+    id="kidney-failure-risk",
+    title="Kidney failure risk",
+    description="2- and 5-year risk of kidney failure (KFRE) in adults with chronic kidney disease, when it calls for action",
+    models=("kfre-4", "kfre-6", "kfre-8"),
+    settings=KidneyFailureSettings,
+    usage_requirements=(
+        "Every key is needed, from prefetch or from fhirServer, except upcr (needed only without uacr) and albumin, "
+        "phosphate, bicarbonate and calcium, without which the 4-variable equation is used."
+    ),
+)
+def kidney_failure_risk(call: HookCall) -> Guidance:
+    outcome = call.outcome()
+    if isinstance(outcome.row.palliative, Reading):  # type: ignore[attr-defined]
+        return Guidance(reason="palliative-care")
+    card = cards.for_risk(call, outcome) if isinstance(outcome, Risk) else cards.for_refusal(call, outcome)
+    if card is None:
+        return silence(outcome) if isinstance(outcome, NotScored) else Guidance(reason="low-risk")
+    return card

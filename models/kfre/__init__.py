@@ -1,0 +1,1 @@
+"""The Kidney Failure Risk Equation."""

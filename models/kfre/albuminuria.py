@@ -1,0 +1,113 @@
+"""The urine albumin that a kidney score uses: spot before protein, bounds named, nothing guessed."""
+
+import re
+from datetime import datetime
+
+from cds import (
+    CONDITIONS, Bound, Chart, Ever, Feature, Latest, Missing, Need, Reading, Result, Sex, lab_series, months, reading,
+    spell, structs,
+)  # fmt: skip
+from models.kfre.codes import CODES
+from models.kfre.equation import acr_from_pcr
+
+ACR = lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10)
+PCR = Latest(lab_series("upcr", count=10, required=False), within=months(12))
+DIABETES = Ever(CODES["diabetes"], needs=(CONDITIONS,))
+HYPERTENSION = Ever(CODES["hypertension"], needs=(CONDITIONS,))
+SEX = Sex()
+_TIMED = {entry.code for codes in ACR.codes if codes.name == "uacr_timed" for entry in codes.entries}
+_BOUND_TEXT = re.compile(r"\s*([<>])\s*(\d{1,6}(?:\.\d{1,6})?)\s*(\S[^<>]{0,20})\s*")
+
+
+class Albuminuria(Feature[Reading[float] | Missing]):
+    """Albumin-creatinine ratio in mg/g of 24 months; without one, the ratio converted from protein of 12 months.
+
+    `detection_limit` (mg/g, the site's assay) lets 0 and "not calculable" stand as at most that limit.
+    """
+
+    def __init__(self, detection_limit: float | None = None) -> None:
+        self.detection_limit = detection_limit
+
+    def needs(self) -> tuple[Need, ...]:
+        return (*ACR.needs(), *PCR.needs(), CONDITIONS)
+
+    def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
+        results = chart.read(ACR, at)
+        newest = results.newest
+        found = results.none() if newest is None else self._acr(newest, at, results.notes(newest))
+        if isinstance(found, Missing) and found.why in ("never recorded", "too old", "no date"):
+            return _from_protein(chart, at) or found
+        return found
+
+    def _acr(self, newest: Result, at: datetime, notes: tuple[str, ...]) -> Reading[float] | Missing:
+        if newest.when.first < months(24).before(at):
+            return newest.missing("too old")
+        result, bound = self._bounded(newest)
+        if isinstance(result, Missing):
+            return result
+        said = [*notes]
+        if newest.when.first < months(12).before(at):
+            said.append("the urine albumin-creatinine ratio is more than 12 months old")
+        timed = newest.fact.coding.code in _TIMED
+        base = reading(result, ACR.analyte, said)
+        return structs.replace(base, bound=bound, method="timed collection" if timed else "spot urine")
+
+    def _bounded(self, newest: Result) -> tuple[Result | Missing, Bound | None]:
+        """The result with the bound that its comparator, its text or a zero makes of it."""
+        if newest.fact.value == 0 or _not_calculable(newest):
+            if self.detection_limit is None or newest.why in ("modified", "not readable"):
+                return newest.missing("not calculable"), None
+            return structs.replace(newest, value=self.detection_limit, why=None), "at most"
+        newest = _from_text(newest)
+        if newest.why is not None or newest.value is None:
+            return newest.missing(), None
+        if newest.comparator is None:
+            return newest, None
+        molar = newest.unit == "mg/mmol"
+        if newest.comparator == "<" and (newest.value <= 30 or (molar and newest.sent <= 3.4)):
+            return newest, "at most"
+        if newest.comparator == ">" and (newest.value >= 300 or (molar and newest.sent >= 30)):
+            return newest, "at least"
+        return newest.missing("comparator"), None
+
+
+def _not_calculable(result: Result) -> bool:
+    return result.fact.value is None and (result.fact.text or "").strip().lower() == "not calculable"
+
+
+def _from_text(result: Result) -> Result:
+    """A result whose laboratory sent exactly "<x unit" or ">x unit" as a string; any other string stays unusable."""
+    match = _BOUND_TEXT.fullmatch(result.fact.text or "") if result.fact.value is None else None
+    if match is None or result.why != "no value":
+        return result
+    conversion = ACR.analyte.conversion(match[3], None)
+    if conversion is None:
+        return structs.replace(result, why="unit not accepted")
+    fact = structs.replace(result.fact, value=float(match[2]), comparator=match[1], unit=match[3])
+    value = float(match[2]) * conversion.factor + conversion.offset
+    return structs.replace(
+        result, fact=fact, value=value, why=None, unit=conversion.unit, comparator=match[1]
+    )  # fmt: skip
+
+
+def _from_protein(chart: Chart, at: datetime) -> Reading[float] | Missing | None:
+    """The ratio converted from protein, why the protein cannot serve, or None when there is none either."""
+    chart.facts("", PCR.series.need.key)  # a protein ratio that was not read is not absent
+    pcr, sex = chart.read(PCR, at), chart.read(SEX, at)
+    if isinstance(pcr, Missing):
+        return None if pcr.why in ("never recorded", "too old", "no date") else pcr
+    if isinstance(sex, Missing):
+        return None
+    ill = [isinstance(chart.read(history, at), Reading) for history in (DIABETES, HYPERTENSION)]
+    notes = [*pcr.notes, "converted from a protein-creatinine ratio"]
+    if pcr.value < 50:
+        notes.append("the protein-creatinine ratio is below 50 mg/g, where the conversion is uncertain")
+    value = acr_from_pcr(pcr.value, sex.value == "female", *ill)
+    return Reading(
+        value, "mg/g", pcr.when, pcr.source, as_sent=f"PCR {pcr.as_sent}", method="converted from PCR", notes=tuple(notes)
+    )  # fmt: skip
+
+
+def in_both_units(acr: float) -> str:
+    """310 mg/g (35 mg/mmol), as the two halves of the world read it."""
+    return f"{spell(round(acr, 1 if acr < 10 else 0))} mg/g ({spell(round(acr * 0.11312, 1 if acr < 100 else 0))} mg/mmol)"

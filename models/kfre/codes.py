@@ -1,0 +1,9 @@
+"""The code sets of the kidney gates and histories; codes.csv beside this module holds them."""
+
+from importlib.resources import files
+
+from cds import CodeSet, read_code_sets
+
+CODES: dict[str, CodeSet] = read_code_sets(files("models.kfre") / "codes.csv")
+NEPHROLOGY = CodeSet("nephrology", ())
+"""Empty until a site maps its own specialty code: the published codes for nephrology are UNVERIFIED."""

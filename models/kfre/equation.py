@@ -1,0 +1,91 @@
+"""The Kidney Failure Risk Equation as published, and the two equations that feed it."""
+
+import math
+from typing import Literal
+
+Region = Literal["north-america", "elsewhere"]
+Variables = Literal[4, 6, 8]
+
+MEANS = {
+    "age": 7.036, "male": 0.5642, "egfr": 7.222, "log_acr": 5.137, "diabetes": 0.5106, "hypertension": 0.8501,
+    "albumin": 3.997, "phosphate": 3.916, "bicarbonate": 25.57, "calcium": 9.355,
+}  # fmt: skip
+BETAS: dict[Variables, dict[str, float]] = {
+    4: {"age": -0.2201, "male": 0.2467, "egfr": -0.5567, "log_acr": 0.4510},
+    6: {
+        "age": -0.2218, "male": 0.2553, "egfr": -0.5541, "log_acr": 0.4562,
+        "diabetes": -0.1475, "hypertension": 0.1426,
+    },
+    8: {
+        "age": -0.1992, "male": 0.1602, "egfr": -0.4919, "log_acr": 0.3364,
+        "albumin": -0.3441, "phosphate": 0.2604, "bicarbonate": -0.07354, "calcium": -0.2228,
+    },
+}  # fmt: skip
+BASELINES: dict[tuple[Variables, Region], dict[int, float]] = {
+    (4, "north-america"): {2: 0.9750, 5: 0.9240},
+    (4, "elsewhere"): {2: 0.9832, 5: 0.9365},
+    (6, "north-america"): {2: 0.9750, 5: 0.9240},
+    (6, "elsewhere"): {2: 0.9830, 5: 0.9370},
+    (8, "north-america"): {2: 0.9780, 5: 0.9301},
+    (8, "elsewhere"): {2: 0.9827, 5: 0.9245},  # lower risk at 2 years, higher at 5: as published
+}
+"""Baseline survival by variant, region and horizon in years (Tangri et al., JAMA 2016;315:164, eTable)."""
+
+
+def kidney_failure_risk(
+    variables: Variables, region: Region, years: int, age: float, male: bool, egfr: float, acr: float, **others: float
+) -> float:
+    """Probability (0 to 1) of kidney failure treated by dialysis or transplant within 2 or 5 years.
+
+    `age` in years, `egfr` in mL/min/1.73 m², `acr` in mg/g; `others` are diabetes and hypertension (0/1) for six
+    variables; albumin (g/dL), phosphate (mg/dL), bicarbonate (mmol/L), calcium (mg/dL) for eight.
+    Tangri et al., JAMA 2011;305:1553 (derivation); JAMA 2016;315:164 (recalibration).
+    """
+    x = {"age": age / 10, "male": float(male), "egfr": egfr / 5, "log_acr": math.log(acr), **others}
+    linear = sum(beta * (x[name] - MEANS[name]) for name, beta in BETAS[variables].items())
+    return 1.0 - BASELINES[variables, region][years] ** math.exp(linear)
+
+
+def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Literal["female", "male"]) -> float:
+    """eGFR in mL/min/1.73 m² from serum creatinine in mg/dL and completed years of age at the specimen's date.
+
+    CKD-EPI 2021 creatinine equation, without race: Inker et al., N Engl J Med 2021;385:1737.
+    """
+    kappa, alpha, factor = (0.7, -0.241, 1.012) if sex == "female" else (0.9, -0.302, 1.0)
+    ratio = creatinine / kappa
+    return float(142 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.200 * 0.9938**age * factor)
+
+
+def acr_from_pcr(pcr: float, female: bool, diabetes: bool, hypertension: bool) -> float:
+    """Albumin-creatinine ratio in mg/g from a protein-creatinine ratio in mg/g: the adjusted equation.
+
+    Sumida et al., Ann Intern Med 2020;173:426. Its authors advise caution below 50 mg/g.
+    """
+    return math.exp(
+        5.2659
+        + 0.2934 * math.log(min(pcr / 50, 1))
+        + 1.5643 * math.log(max(min(pcr / 500, 1), 0.1))
+        + 1.1109 * math.log(max(pcr / 500, 1))
+        - 0.0773 * female
+        + 0.0797 * diabetes
+        + 0.1265 * hypertension
+    )
+
+
+def g_stage(egfr: float) -> str:
+    """KDIGO GFR category of the integer that the clinician sees."""
+    shown = round_half_up(egfr)
+    for floor, stage in ((90, "G1"), (60, "G2"), (45, "G3a"), (30, "G3b"), (15, "G4")):
+        if shown >= floor:
+            return stage
+    return "G5"
+
+
+def a_stage(acr: float) -> str:
+    """KDIGO albuminuria category: A1 below 30 mg/g, A2 to 300, A3 above."""
+    return "A1" if acr < 30 else "A2" if acr <= 300 else "A3"
+
+
+def round_half_up(value: float) -> int:
+    """Integers as laboratories print them; Python's round() would send 44.5 to 44."""
+    return math.floor(value + 0.5)

@@ -1,0 +1,141 @@
+"""Feedback is appended once per report, joined to the card's model, and tallied right whatever its order (R48)."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cds.errors import LedgerUnavailable
+from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger, ScoreRecord, Tally
+
+Make = Callable[..., AnswerRecord]
+Feedback = Callable[..., FeedbackRecord]
+Rows = Callable[[str], list[Any]]
+MINUTE = timedelta(minutes=1)
+
+
+def test_feedback_comes_back_as_it_was_reported(ledger: Ledger, an_answer: Make, a_feedback: Feedback) -> None:
+    answer = an_answer()
+    ledger.record_now(answer)
+    given = [
+        a_feedback(answer.card_ids[0]),
+        a_feedback("unknown", outcome="accepted", suggestions=("a", "b"), comment=None),
+    ]
+    asyncio.run(ledger.feedback(given))
+    assert list(ledger.feedback_records()) == given
+
+
+def test_r48_the_same_report_twice_is_one(ledger: Ledger, a_feedback: Feedback, rows: Rows) -> None:
+    once = a_feedback("c", outcome="accepted", suggestions=("a", "b"))
+    twice = a_feedback("c", outcome="accepted", suggestions=("b", "a"), received_at=once.received_at + MINUTE)
+    other = a_feedback("c", outcome="accepted", suggestions=("a",))
+    asyncio.run(ledger.feedback([once, twice]))
+    asyncio.run(ledger.feedback([twice, other]))
+    asyncio.run(ledger.feedback([]))
+    assert rows("SELECT count(*) FROM feedback") == [(2,)]
+
+
+def test_an_unknown_card_is_kept_as_an_orphan(ledger: Ledger, a_feedback: Feedback, rows: Rows) -> None:
+    asyncio.run(ledger.feedback([a_feedback("4b1ee0a7-0000-4000-8000-000000000000")]))
+    assert rows("SELECT answer FROM feedback") == [(None,)]
+    assert ledger.tallies() == [Tally("kidney-failure-risk", None, None, "overridden", "already-referred", 1, 1)]
+
+
+def test_another_tenant_or_service_cannot_reach_a_card(
+    ledger: Ledger, an_answer: Make, a_feedback: Feedback, rows: Rows
+) -> None:
+    answer = an_answer()
+    ledger.record_now(answer)
+    (card,) = answer.card_ids
+    asyncio.run(ledger.feedback([a_feedback(card, tenant="stranger"), a_feedback(card, service="other")]))
+    assert rows("SELECT count(*) FROM feedback WHERE answer IS NULL") == [(2,)]
+
+
+def test_one_bad_report_stores_none(ledger: Ledger, a_feedback: Feedback, rows: Rows) -> None:
+    bad = a_feedback("c", outcome="accepted", reason_code=object())
+    with pytest.raises(LedgerUnavailable):
+        asyncio.run(ledger.feedback([a_feedback("a"), a_feedback("b"), bad]))
+    assert rows("SELECT count(*) FROM feedback") == [(0,)]
+
+
+def test_tallies_tell_models_and_versions_apart(
+    ledger: Ledger, an_answer: Make, a_score: Callable[..., ScoreRecord], a_feedback: Feedback
+) -> None:
+    old = an_answer(scores=(a_score(version="1"),))
+    new = an_answer(scores=(a_score(version="2"), a_score(version="2"), a_score(model="kfre-8", version="2")))
+    ledger.record_now(old)
+    ledger.record_now(new)
+    changed_mind = a_feedback(
+        new.card_ids[0], outcome="accepted", reason_code=None, outcome_timestamp=new.recorded_at + MINUTE
+    )
+    asyncio.run(ledger.feedback([a_feedback(old.card_ids[0]), changed_mind, a_feedback(new.card_ids[0])]))
+    service, referred = "kidney-failure-risk", "already-referred"
+    assert ledger.tallies() == [
+        Tally(service, "kfre-4", "1", "overridden", referred, 1, 1),
+        Tally(service, "kfre-4", "2", "accepted", None, 1, 1),
+        Tally(service, "kfre-4", "2", "overridden", referred, 0, 1),
+        Tally(service, "kfre-8", "2", "accepted", None, 1, 1),
+        Tally(service, "kfre-8", "2", "overridden", referred, 0, 1),
+    ]
+
+
+Report = tuple[int, str, int, str | None]  # card, outcome, minute, reason
+reports = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from(["accepted", "overridden"]),
+        st.integers(0, 4),
+        st.sampled_from([None, "x", "y"]),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequence=reports, posts=st.integers(1, 4))
+def test_r48_any_sequence_of_reports_ends_in_the_right_tallies(
+    keyring: Keyring, an_answer: Make, a_feedback: Feedback, sequence: list[Report], posts: int
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Ledger.open(f"sqlite:///{Path(folder) / 'l.db'}", keyring, create=True) as ledger,
+    ):
+        answers = [an_answer() for _ in range(4)]
+        for answer in answers:
+            ledger.record_now(answer)
+        for post in _batched(sequence, posts):
+            asyncio.run(ledger.feedback([_told(a_feedback, answers, report) for report in post]))
+        found = {(tally.outcome, tally.reason): (tally.cards, tally.reports) for tally in ledger.tallies()}
+    assert found == _expected(sequence)
+
+
+def _batched(sequence: list[Report], size: int) -> list[list[Report]]:
+    return [sequence[start : start + size] for start in range(0, len(sequence), size)]
+
+
+def _told(a_feedback: Feedback, answers: list[AnswerRecord], report: Report) -> FeedbackRecord:
+    card, outcome, minute, reason = report
+    at = answers[card].recorded_at + minute * MINUTE
+    return a_feedback(answers[card].card_ids[0], outcome=outcome, outcome_timestamp=at, reason_code=reason)
+
+
+def _expected(sequence: list[Report]) -> dict[tuple[str, str | None], tuple[int, int]]:
+    """The plain reading: of equal reports the first stands; of a card's reports the latest is the card's."""
+    first: dict[tuple[int, str, int], Report] = {}
+    for report in sequence:
+        first.setdefault(report[:3], report)
+    firsts = list(first.values())
+    standing: dict[int, Report] = {}
+    for report in firsts:
+        if report[0] not in standing or report[2] >= standing[report[0]][2]:
+            standing[report[0]] = report
+    all_of = Counter((outcome, reason) for _, outcome, _, reason in firsts)
+    cards_of = Counter((outcome, reason) for _, outcome, _, reason in standing.values())
+    return {key: (cards_of[key], count) for key, count in all_of.items()}
