@@ -27,10 +27,16 @@ def application(name: str, folder: Path) -> Application:
     if name == "echo":
         return echo.app
     os.environ.update(ledger_environment(name, folder))
+    from cds.cli.common import open_ledger
+    from cds.ledger import upgrade
+    from cds.settings import read_settings
     from cds.site import load_site
     from cds.web.app import create_app
 
-    app: Application = create_app(load_site(SITE))
+    settings = read_settings(SITE)
+    if name == "durable":
+        upgrade(str(settings.ledger))
+    app: Application = create_app(load_site(SITE, settings), open_ledger(settings) if name == "durable" else None)
     return app
 
 

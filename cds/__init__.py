@@ -23,7 +23,7 @@ from cds.features.kinds import (
 )
 from cds.features.labs import lab_series
 from cds.features.predictors import Predictors
-from cds.features.results import Result, Results
+from cds.features.results import Result, Results, Series
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
@@ -35,16 +35,18 @@ from cds.text import day_text, slug
 
 __all__ = [
     "ACTIVE",
+    "CONDITIONS",
+    "ENCOUNTERS",
+    "PROCEDURES",
+    "REASON_SYSTEM",
     "Action",
     "Age",
     "Bound",
-    "CONDITIONS",
     "Card",
     "Chart",
     "CodeSet",
     "Coding",
     "Deceased",
-    "ENCOUNTERS",
     "Estimate",
     "Ever",
     "Fact",
@@ -59,9 +61,7 @@ __all__ = [
     "Need",
     "NotScored",
     "Outcome",
-    "PROCEDURES",
     "Predictors",
-    "REASON_SYSTEM",
     "Reading",
     "Reference",
     "Refusal",
@@ -69,6 +69,7 @@ __all__ = [
     "Results",
     "Risk",
     "RiskModel",
+    "Series",
     "ServiceSettings",
     "Sex",
     "Source",

@@ -23,7 +23,6 @@ from cds.fhir.codes import CodeSet, Vocabulary
 from cds.risk.model import ModelSettings, RiskModel
 from cds.settings import Settings, read_settings
 
-
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -91,8 +90,8 @@ def _portions(package: str, inner: str) -> Iterator[str]:
         return
     if getattr(found, "__file__", None):
         raise SiteError(f"{found.__file__} hides Bedside's {package}: {package} must be a namespace package")
-    for portion in found.__path__:
-        for path in sorted(Path(portion).glob(inner)):
+    for portion in dict.fromkeys(Path(entry).resolve() for entry in found.__path__):  # a path may stand there twice
+        for path in sorted(portion.glob(inner)):
             name = path.parent.name if inner.endswith("/model.py") else path.stem
             if not name.startswith(("_", ".")):
                 yield name
@@ -114,8 +113,9 @@ def _model_classes() -> Iterator[tuple[type[RiskModel], tuple[str, str]]]:
         package = f"models.{name}"
         module = _import(f"{package}.model")
         for _, found in inspect.getmembers(module, inspect.isclass):
-            own = found.__module__ == module.__name__ and issubclass(found, RiskModel) and hasattr(found, "id")
-            if not own or inspect.isabstract(found):
+            if not issubclass(found, RiskModel) or found.__module__ != module.__name__:
+                continue
+            if inspect.isabstract(found) or not hasattr(found, "id"):
                 continue
             if found.id in seen:
                 raise SiteError(f"model id {found.id} stands in {seen[found.id]} and in {package}")
@@ -203,4 +203,3 @@ def _deployed(
     return Deployed(
         service, own, running, needs, vocabulary, reach, lenient=settings.lenient, hooks=frozenset(service.hooks)
     )  # fmt: skip
-

@@ -40,6 +40,11 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance | None:
     return Guidance((card,), (saves,) if call.settings.system_action else ())
 
 
+def silence_for(risk: Risk) -> Guidance:
+    """No card for a scored patient: nothing calls for action, or it is being done."""
+    return Guidance(reason="kidney-care-in-place" if _in_care(risk) else "low-risk")
+
+
 def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     """The card that asks for what is missing, for patients whom the equation is for; None for silence."""
     row = outcome.row
@@ -184,10 +189,12 @@ def _notes(call: HookCall, risk: Risk) -> Iterator[str]:
 
 def _found(call: HookCall, outcome: NotScored) -> str:
     row = outcome.row
-    rows = [("Age, sex", f"{row.age.value}, {row.sex.value}", "")] if not isinstance(row.age, Missing) else []
+    person = [str(answer.value) for answer in (row.age, row.sex) if isinstance(answer, Reading)]
+    rows = [("Age, sex", ", ".join(person), "")] if person else []
     for name, answer, unit in (("Creatinine or eGFR", row.egfr, "mL/min/1.73 m²"), ("Urine ACR", row.acr, "mg/g")):
         if isinstance(answer, Reading):
-            rows.append((name, f"{round_half_up(answer.value)} {unit}", day_text(answer.when)))
+            bound = f"{answer.bound} " if answer.bound else ""
+            rows.append((name, f"{bound}{round_half_up(answer.value)} {unit}", day_text(answer.when)))
         else:
             shown = f"{plain(answer.shown)}: " if answer.shown else ""
             rows.append((name, f"{shown}{answer.why}", day_text(answer.when) if answer.when else ""))

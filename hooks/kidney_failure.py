@@ -32,5 +32,5 @@ def kidney_failure_risk(call: HookCall) -> Guidance:
         return Guidance(reason="palliative-care")
     card = cards.for_risk(call, outcome) if isinstance(outcome, Risk) else cards.for_refusal(call, outcome)
     if card is None:
-        return silence(outcome) if isinstance(outcome, NotScored) else Guidance(reason="low-risk")
+        return silence(outcome) if isinstance(outcome, NotScored) else cards.silence_for(outcome)
     return card

@@ -1,5 +1,6 @@
 """A card as a service writes it, and as it goes over the wire."""
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -74,11 +75,12 @@ def card_id(seed: str) -> str:
 
 
 def _card(card: Card, seed: str) -> dict[str, Any]:
-    if not 0 < len(card.summary) < SUMMARY_LIMIT:
+    summary = visible(card.summary)
+    if not 0 < len(summary) < SUMMARY_LIMIT:
         raise ModelFailed("a card's summary is empty or too long")
     wire: dict[str, Any] = {
         "uuid": card_id(seed),
-        "summary": card.summary,
+        "summary": summary,
         "indicator": card.indicator,
         "source": card.source,
     }
@@ -103,13 +105,18 @@ def _suggestion(suggestion: Suggestion, seed: str) -> dict[str, Any]:
     return wire
 
 
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~!"})
+_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~!&"})
+_AUTOLINK = re.compile(r"://|www\.|mailto:|xmpp:|@", re.IGNORECASE)
+
+
+def visible(text: str) -> str:
+    """Text without what cannot be seen: line ends, control characters, and marks that turn the reading direction."""
+    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
 
 
 def plain(text: str) -> str:
     """Text from a chart made harmless in Markdown: no link, no image, no HTML, no table cell, no direction trick."""
-    visible = "".join(c for c in text if c.isprintable())
-    return visible[:200].translate(_MARKDOWN)
+    return _AUTOLINK.sub(" ", visible(text)[:200]).translate(_MARKDOWN)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
+from cds.cdshooks.wire import check_utf8
 from cds.errors import MalformedRequest
 from cds.fhir.resources import unreadable
 from cds.ledger import FeedbackRecord
@@ -46,6 +47,7 @@ _entry = msgspec.json.Decoder(_Entry)
 
 def read_feedback(body: bytes, tenant: str, service: str, now: datetime) -> list[FeedbackRecord]:
     """Every entry as a record. Raises MalformedRequest naming the first entry at fault: then none is kept."""
+    check_utf8(body)
     try:
         entries = _body.decode(body).feedback
     except msgspec.ValidationError as fault:
@@ -101,8 +103,8 @@ def _checked(reason: _Reason | None, where: str) -> _Reason | None:
 def _instant(text: str, where: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or "T" not in text.upper():
-        raise MalformedRequest(f"{where} is an RFC 3339 instant with an offset", where)
-    return moment.astimezone(UTC)
+        if moment.tzinfo is not None and "T" in text.upper():
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first year of all may lie before it in UTC
+        pass
+    raise MalformedRequest(f"{where} is an RFC 3339 instant with an offset", where)

@@ -11,6 +11,7 @@ from cds.cdshooks.wire import Call
 from cds.errors import DataUnavailable, UnreadableResource, WrongPatient
 from cds.features.feature import Need
 from cds.features.needs import search
+from cds.features.results import COUNTED
 from cds.fhir.chart import Chart, Located
 from cds.fhir.client import FhirClient, Transport, next_link
 from cds.fhir.codes import Vocabulary
@@ -28,7 +29,7 @@ class Reach(Struct, frozen=True):
 
 
 class Filled(Struct, frozen=True):
-    """A chart, and which keys were fetched for it."""
+    """A chart, and for which keys the FHIR server was asked, in vain or not."""
 
     chart: Chart
     fetched: tuple[str, ...]
@@ -42,7 +43,6 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
     """
     if call.authorization and call.authorization.patient not in (None, call.patient_id):
         raise WrongPatient("fhirAuthorization.patient is not context.patientId", expressions=("fhirAuthorization.patient",))
-    _check_others(call, {need.key for need in needs})
     pages: dict[str, list[Resource]] = {}
     to_fetch: dict[str, list[Resource]] = {}
     failed: dict[str, str] = {}
@@ -55,6 +55,10 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
             to_fetch[need.key] = [value]
         else:
             pages[need.key] = [value] if value is not None else []
+    why = cannot_fetch(call, reach) if to_fetch else None
+    if why is not None:
+        failed |= {key: f"{'incomplete' if page else 'absent'} in prefetch, and {why}" for key, page in to_fetch.items()}
+        to_fetch = {}
     fetched = await _fetch(call, needs, to_fetch, vocabulary, reach, failed) if to_fetch else {}
     required = {need.key for need in needs if need.required}
     if unavailable := sorted(required & failed.keys()):
@@ -62,7 +66,9 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
         raise DataUnavailable(f"needed data is not available: {said}", unavailable)
     identity = Identity(call.patient_id, {*reach.fhir_servers, *([call.fhir_server] if call.fhir_server else [])})
     located = [pair for need in needs for page in (pages | fetched).get(need.key, ()) for pair in located_in(page)]
-    return Filled(Chart.of(located, identity, vocabulary, failed), tuple(fetched))
+    chart = Chart.of(located, identity, vocabulary, failed)
+    _check_others(call, {need.key for need in needs}, identity)
+    return Filled(chart, tuple(to_fetch))
 
 
 def located_in(value: Resource) -> Iterable[Located]:
@@ -101,7 +107,8 @@ def _suffices(value: Resource, need: Need) -> bool:
 
 
 def _newest_first(value: Resource) -> bool:
-    moments = []
+    """Whether every result has its time, in descending order, and one of them counts: then no older one is needed."""
+    moments, counts = [], False
     for resource, _ in located_in(value):
         period = resource.effective_period
         text = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
@@ -109,19 +116,19 @@ def _newest_first(value: Resource) -> bool:
         if moment is None:
             return False
         moments.append(moment.last)
-    return bool(moments) and all(a >= b for a, b in zip(moments, moments[1:], strict=False))
+        counts = counts or resource.status in COUNTED
+    return counts and all(a >= b for a, b in zip(moments, moments[1:], strict=False))
 
 
-def _check_others(call: Call, asked: set[str]) -> None:
+def _check_others(call: Call, asked: set[str], identity: Identity) -> None:
     """Keys that nobody asked for are ignored, but a resource about somebody else is not let in under any key."""
-    identity = Identity(call.patient_id, [call.fhir_server] if call.fhir_server else [])
     for key, value in call.prefetch.items():
         if key in asked or value is None:
             continue
-        for resource, _ in located_in(value):
+        for resource, full_url in located_in(value):
             subject = subject_of(resource)
             if (subject is not None and subject.reference) or resource.resource_type == "Patient":
-                identity.check(resource)
+                identity.check(resource, full_url)
 
 
 async def _fetch(
@@ -133,9 +140,6 @@ async def _fetch(
     failed: dict[str, str],
 ) -> dict[str, list[Resource]]:
     """Fetch the keys side by side; what fails goes into `failed` with its reason."""
-    if (why := cannot_fetch(call, reach)) is not None:
-        failed |= {key: f"{'incomplete' if pages else 'absent'} in prefetch, and {why}" for key, pages in to_fetch.items()}
-        return {}
     token = call.authorization.access_token if call.authorization else None
     deadline = time.monotonic() + reach.seconds
     by_key = {need.key: need for need in needs}
@@ -143,6 +147,8 @@ async def _fetch(
 
         async def one(key: str, pages: list[Resource]) -> tuple[str, list[Resource] | None]:
             try:
+                if call.authorization and not covers(call.authorization.scope, by_key[key].resource_type):
+                    raise DataUnavailable(f"the access token's scope has no {by_key[key].resource_type}")
                 found = pages or await client.first_page(search(by_key[key], vocabulary, call.patient_id))
                 if not _suffices(found[0], by_key[key]):
                     found = await client.follow(list(found))
@@ -167,3 +173,19 @@ def cannot_fetch(call: Call, reach: Reach) -> str | None:
     if call.authorization and call.authorization.expires_in <= 0:
         return "the access token has expired"
     return None
+
+
+_CLINICAL = ("patient/", "user/", "system/")
+
+
+def covers(scope: str, resource_type: str) -> bool:
+    """Whether SMART scopes let a type be read; where no scope names any type nobody can tell, and the server decides."""
+    granted = [one.partition("/")[2].partition("?")[0].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)]
+    return not granted or any(kind in ("*", resource_type) and _reads(rights, resource_type) for kind, _, rights in granted)
+
+
+def _reads(rights: str, resource_type: str) -> bool:
+    """SMART 1 writes `read`, SMART 2 the letters of create, read, update, delete and search."""
+    if rights in ("read", "*"):
+        return True
+    return set(rights) <= set("cruds") and "r" in rights and ("s" in rights or resource_type == "Patient")

@@ -8,7 +8,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
-from cds.cdshooks.wire import HOOKS, Call
+from cds.cdshooks.wire import FHIR_ID, HOOKS, Call
 from cds.errors import SiteError
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
@@ -106,6 +106,8 @@ def hook(
 
     Raises SiteError for a hook that no page of the hooks library defines.
     """
+    if not FHIR_ID.fullmatch(id):
+        raise SiteError(f"service {id!r}: an id is part of a URL: letters, digits, - and . only")
     unknown = [name for name in hooks if name not in HOOKS]
     if unknown or not hooks:
         raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")

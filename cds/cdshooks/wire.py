@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from cds.errors import MalformedRequest, RequestTooLarge, UnreadableResource
 from cds.fhir.resources import Resource, read_leniently, too_deep, unreadable
@@ -38,16 +38,27 @@ class Authorization(Struct, gc=False, frozen=True):
         return "Authorization(…)"
 
 
-class Request(Struct, gc=False, frozen=True, rename="camel"):
-    """One hook call. `prefetch` holds resources, Bundles, or None where the client looked and found nothing."""
+class Envelope(Struct, gc=False, frozen=True, rename="camel"):
+    """A hook call without its prefetch."""
 
     hook: str | None = None
     hook_instance: str | None = None
-    fhir_server: str | None = None
+    fhir_server: str | UnsetType | None = UNSET
     fhir_authorization: msgspec.Raw = msgspec.Raw()
     context: msgspec.Raw = msgspec.Raw()
-    prefetch: dict[str, Resource | None] | None = None
     extension: Any = None
+
+
+class Request(Envelope, gc=False, frozen=True, rename="camel"):
+    """One hook call. `prefetch` holds resources, Bundles, or None where the client looked and found nothing."""
+
+    prefetch: dict[str, Resource | None] | None = None
+
+
+class LooseRequest(Envelope, gc=False, frozen=True, rename="camel"):
+    """A hook call whose prefetch is still plain JSON: for a second look at what did not fit."""
+
+    prefetch: Any = None
 
 
 class Call(Struct, frozen=True):
@@ -69,6 +80,7 @@ class Call(Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Request)
+_loose_decoder = msgspec.json.Decoder(LooseRequest)
 _context = msgspec.json.Decoder(Context)
 _authorization = msgspec.json.Decoder(Authorization | None)
 
@@ -81,14 +93,17 @@ def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> C
     """
     if too_deep(body, MAX_DEPTH):
         raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
+    check_utf8(body)
     request = _decode(body, lenient)
+    if not lenient:
+        _refuse_nulls(request)
     hook = _required(request.hook, "hook")
     if hook not in hooks:
         raise MalformedRequest(f"this service answers {', '.join(sorted(hooks))}", "hook")
     instance = _required(request.hook_instance, "hookInstance")
     if not lenient and not _UUID.fullmatch(instance):
         raise MalformedRequest("hookInstance is not a UUID", "hookInstance")
-    context = _checked_context(request.context, hook)
+    context = _checked_context(bytes(request.context), hook, lenient)
     authorization = _checked_authorization(request)
     _count_entries(request.prefetch or {})
     return Call(
@@ -103,6 +118,23 @@ def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> C
     )
 
 
+def check_utf8(body: bytes) -> None:
+    """Raises MalformedRequest when a body is not UTF-8: the decoder looks only at the strings that it keeps."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise MalformedRequest("the body is not UTF-8") from None
+
+
+def _refuse_nulls(request: Request) -> None:
+    """An absent member is left out, never null: only known rude clients, in lenient mode, may do otherwise."""
+    if request.fhir_server is None:
+        raise MalformedRequest("fhirServer is null: leave it out", "fhirServer")
+    if bytes(request.fhir_authorization) == b"null":
+        raise MalformedRequest("fhirAuthorization is null: leave it out", "fhirAuthorization")
+
+
 def _required(value: str | None, member: str) -> str:
     if not value:
         raise MalformedRequest(f"{member} is required", member)
@@ -111,31 +143,34 @@ def _required(value: str | None, member: str) -> str:
 
 def _decode(body: bytes, lenient: bool) -> Request:
     try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        return _decode_slowly(body, error, lenient)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        request = _decoder.decode(body)
+        if not (lenient and _wrapped(request)):
+            return request
+    except msgspec.ValidationError:
+        pass
+    except msgspec.DecodeError:
         raise MalformedRequest("the body is not JSON") from None
     except (RecursionError, ValueError):
-        raise MalformedRequest("the body nests too deeply or is not UTF-8") from None
+        raise MalformedRequest("the body nests too deeply") from None
+    return _decode_slowly(body, lenient)
 
 
-def _decode_slowly(body: bytes, error: msgspec.ValidationError, lenient: bool) -> Request:
+def _wrapped(request: Request) -> bool:
+    return any(value is not None and value.resource_type is None for value in (request.prefetch or {}).values())
+
+
+def _decode_slowly(body: bytes, lenient: bool) -> Request:
     """Second look at a body that did not fit: which member is at fault, or a prefetch that can still be read."""
     try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        raise MalformedRequest("the body is not JSON") from None
-    if not isinstance(raw, dict):
-        raise MalformedRequest("the body is not a JSON object")
-    prefetch = raw.pop("prefetch", None)
-    try:
-        rest = _decoder.decode(msgspec.json.encode(raw))
+        loose = _loose_decoder.decode(body)
     except msgspec.ValidationError as fault:
         raise _malformed(fault) from None
-    if prefetch is not None and not isinstance(prefetch, dict):
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        raise MalformedRequest("the body is not JSON") from None
+    if loose.prefetch is not None and not isinstance(loose.prefetch, dict):
         raise MalformedRequest("prefetch is a JSON object of FHIR resources", "prefetch")
-    return msgspec.structs.replace(rest, prefetch={k: _value(k, v, lenient) for k, v in (prefetch or {}).items()})
+    prefetch = {key: _value(key, value, lenient) for key, value in (loose.prefetch or {}).items()}
+    return Request(**(msgspec.structs.asdict(loose) | {"prefetch": prefetch}))
 
 
 def _value(key: str, value: Any, lenient: bool) -> Resource | None:
@@ -195,17 +230,19 @@ HOOKS: dict[str, HookContext] = {
 HOOK_VERSIONS = dict.fromkeys(HOOKS, "1.0") | {"problem-list-item-create": "0.1.0"}
 
 
-def _checked_context(raw: msgspec.Raw, hook: str) -> Context:
-    if bytes(raw) in (b"", b"null"):
+def _checked_context(raw: bytes, hook: str, lenient: bool) -> Context:
+    if raw in (b"", b"null"):
         raise MalformedRequest("context is required", "context")
     try:
         context, members = _context.decode(raw), HOOKS[hook]
-        if members.kinds or len(members.required) > 3:
-            _check_kinds(msgspec.json.decode(raw), members)
+        if members.kinds or (b"null" in raw and not lenient):
+            _check_kinds(msgspec.json.decode(raw), members, lenient)
     except msgspec.ValidationError as fault:
         at = unreadable(fault)
         path = f"context.{at.path}" if at.path else "context"
         raise MalformedRequest(f"{path}: {at.message}", path) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise MalformedRequest("context cannot be read", "context") from None
     given = {"userId": context.user_id, "patientId": context.patient_id, "encounterId": context.encounter_id}
     for member in members.required:
         if member in given and not given[member]:
@@ -214,7 +251,9 @@ def _checked_context(raw: msgspec.Raw, hook: str) -> Context:
     return context
 
 
-def _check_kinds(values: dict[str, Any], members: HookContext) -> None:
+def _check_kinds(values: dict[str, Any], members: HookContext, lenient: bool) -> None:
+    if not lenient and values.get("encounterId", "") is None:
+        raise MalformedRequest("context.encounterId is null: leave it out", "context.encounterId")
     for member, fits in members.kinds.items():
         if member not in values:
             raise MalformedRequest(f"context.{member} is required", f"context.{member}")

@@ -72,12 +72,16 @@ def _print_codes(site: Site, file: Path) -> None:
         table.add_row(str(count), kind, code, name or "-")
     out.print(table)
     for (code, unit), count in refused.most_common():
-        out.print(f"{count} × {code}: unit {unit or '(none)'} is not accepted; map it under [units] in site.toml", markup=False)
+        out.print(
+            f"{count} x {code}: unit {unit or '(none)'} is not accepted; map it under [units] in site.toml",
+            markup=False,
+        )
     out.print(f"{len(gathered.patients)} patients, {len(gathered.rejects)} rejects.")
 
 
 def _seen(site: Site, resource: Resource) -> Iterator[tuple[str, str, str | None]]:
     concept: CodeableConcept | None = resource.code or resource.medication_codeable_concept
+    pairs = [(coding.system, coding.code) for coding in codings(concept)]
     for coding in codings(concept):
         names = site.vocabulary.sets_of(coding.system, coding.code)
         code = f"{coding.system}|{coding.code}"
@@ -86,6 +90,6 @@ def _seen(site: Site, resource: Resource) -> Iterator[tuple[str, str, str | None
         for name in names:
             analyte = analytes().get(name.split("_")[0])
             quantity = resource.value_quantity
-            unit = site.vocabulary.spelling(coding.system, coding.code, quantity.unit) if quantity else None
+            unit = site.vocabulary.spelling(pairs, quantity.unit) if quantity else None
             known = analyte is None or quantity is None or analyte.conversion(unit, quantity.code) is not None
             yield name, code, None if known else (unit or "")

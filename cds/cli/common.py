@@ -18,7 +18,8 @@ from cds.settings import Settings
 OK, FAILED, USAGE, REJECTS, UNSAFE = 0, 1, 2, 3, 4
 
 SiteOption = Annotated[
-    Path | None, typer.Option("--site", help="Folder with site.toml and your own hooks/ and models/.", show_default=False)
+    Path | None,
+    typer.Option("--site", help="Folder with site.toml and your own hooks/ and models/.", show_default=False),
 ]
 RegionOption = Annotated[
     str | None, typer.Option("--region", help="north-america or elsewhere; there is no default.", show_default=False)
@@ -75,7 +76,9 @@ def open_ledger(settings: Settings, *, demo: bool = False) -> Ledger:
     if demo and settings.ledger is None:
         folder = demo_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", Keyring.from_file(folder / "demo.key", create=True), create=True)
+        return Ledger.open(
+            f"sqlite:///{folder / 'demo.sqlite'}", Keyring.from_file(folder / "demo.key", create=True), create=True
+        )
     if settings.ledger_key is None:
         raise SiteError("BEDSIDE_LEDGER_KEY is not set: `bedside ledger key` makes one")
     keyring = Keyring.parse(settings.ledger_key.get_secret_value())
@@ -94,5 +97,3 @@ def read_input(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         stop(USAGE, f"{path}: {error.strerror}")
-
-

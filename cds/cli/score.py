@@ -11,7 +11,17 @@ from rich.table import Table
 
 from cds.batch.gather import Gathered, gather
 from cds.cli.common import (
-    REJECTS, USAGE, AtOption, JsonOption, RegionOption, SiteOption, err, instant, out, stop, told,
+    REJECTS,
+    USAGE,
+    AtOption,
+    JsonOption,
+    RegionOption,
+    SiteOption,
+    err,
+    instant,
+    out,
+    stop,
+    told,
 )  # fmt: skip
 from cds.errors import WrongPatient
 from cds.risk.estimate import NotScored, Outcome
@@ -24,7 +34,9 @@ from cds.site import Site, load_site
 
 def score_files(
     files: Annotated[list[Path], typer.Argument(help="Bundles, NDJSON files, or folders of them.", exists=True)],
-    model: Annotated[list[str] | None, typer.Option("--model", help="A model id; may be repeated. Default: kfre-4.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="A model id; may be repeated. Default: kfre-4.")
+    ] = None,
     site: SiteOption = None,
     region: RegionOption = None,
     at: AtOption = None,
@@ -88,5 +100,3 @@ def _print(lines: list[dict[str, Any]]) -> None:
     out.print(table)
     scored = sum(line["outcome"] == "risk" for line in lines)
     out.print(f"{scored} scored, {len(lines) - scored} not scored.")
-
-

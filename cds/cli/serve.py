@@ -30,7 +30,8 @@ def serve(
         settings = demo_settings(site, base, region) if demo else read_settings(site, region=region)
         if settings.trust is None and not demo:
             raise UnsafeToServe(
-                'refused: callers cannot prove who they are yet. Use --demo, or set trust = "open-on-loopback" in site.toml'
+                "refused: callers cannot prove who they are yet. "
+                'Use --demo, or set trust = "open-on-loopback" in site.toml'
             )
         found = load_site(site, settings)
         _say(found, base, demo=demo)

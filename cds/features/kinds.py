@@ -1,8 +1,9 @@
-"""The feature kinds that models declare: age, sex, death, the latest result, and whether something was ever recorded."""
+"""The feature kinds that models declare: age, sex, death, the latest result, and whether something was recorded."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+from cds.errors import DataUnavailable
 from cds.features.feature import Feature, Missing, Need, Reading, stamp
 from cds.features.results import Result, Series
 from cds.fhir.chart import Chart
@@ -37,8 +38,8 @@ class Sex(Feature[Reading[SexValue] | Missing]):
         person = chart.person
         sex = person.sex(at)
         if sex is None:
-            recorded = "never recorded" if not (person.gender or person.sex_parameters) else "not stated"
-            return Missing("never recorded" if recorded == "never recorded" else "not stated", source=person.source)
+            said = person.gender or person.sex_parameters
+            return Missing("not stated" if said else "never recorded", source=person.source)
         method = "sex parameter for clinical use" if any(p.meant_at(at) for p in person.sex_parameters) else "gender"
         return Reading(sex, source=person.source, method=method)
 
@@ -102,7 +103,7 @@ Holds = Callable[[Chart, Fact, datetime], bool]
 
 
 class Ever(Feature[Reading[bool] | Missing]):
-    """Whether a code set was recorded and `holds`; the reading's date is that of the newest such fact, if it has one."""
+    """Whether a code set was recorded and `holds`; the reading has the date of the newest such fact, if it has one."""
 
     def __init__(self, *codes: CodeSet, holds: Holds | None = None, needs: tuple[Need, ...]) -> None:
         self.codes = codes
@@ -136,11 +137,12 @@ def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: 
     """Facts of the sets that count and are not after `at`.
 
     Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
+    Raises DataUnavailable when a Procedure, Encounter or Observation of the sets could not be read.
     """
     for need in needs:
         chart.facts("", need.key)  # what could not be read is not absent
     found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
-    return [fact for fact in found if (moment := chart.when(fact)) is None or moment.first <= at]
+    return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
 
 
 _DONE = {
@@ -153,8 +155,10 @@ _DONE = {
 def _counts(fact: Fact) -> bool:
     if fact.problem == "modified":
         return False
-    if fact.kind == "Condition":
+    if fact.kind == "Condition":  # a status that cannot be read is as one that is absent: it counts
         return fact.verification not in ("refuted", "entered-in-error")
+    if fact.problem == "not readable":
+        raise DataUnavailable(f"a {fact.kind} cannot be read", expressions=(fact.kind,))
     return fact.status in _DONE.get(fact.kind, ())
 
 

@@ -10,7 +10,9 @@ from cds.fhir.units import analytes
 LAB_CODES: dict[str, CodeSet] = read_code_sets(files("cds.fhir") / "vocabulary" / "labs.csv")
 
 
-def lab_series(analyte: str, *code_sets: str, key: str | None = None, count: int = 100, required: bool = True) -> Series:
+def lab_series(
+    analyte: str, *code_sets: str, key: str | None = None, count: int = 100, required: bool = True
+) -> Series:
     """Results of `analyte` from the named code sets (default: the one of the same name), as one prefetch key.
 
     A page of 100 is a series whose every page is read; a page of 10 is for the newest result.

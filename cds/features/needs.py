@@ -3,20 +3,36 @@
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from cds.errors import SiteError
 from cds.features.feature import Need
 from cds.fhir.codes import Vocabulary
 
-TOKEN = "{{context.patientId}}"
+TOKEN = "{{context.patientId}}"  # noqa: S105 - a prefetch token is no secret
 
 
 def union(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Each key once; required wins, and so does the larger page."""
+    """Each key once, in the order of first mention, so wide that every feature that names it is served.
+
+    Raises SiteError when a key stands for two resource types.
+    """
     found: dict[str, Need] = {}
     for need in needs:
         known = found.get(need.key)
-        if known is None or (need.required and not known.required):
-            found[need.key] = need
+        found[need.key] = need if known is None else _both(known, need)
     return tuple(found.values())
+
+
+def _both(one: Need, other: Need) -> Need:
+    if one.resource_type != other.resource_type:
+        raise SiteError(f"the need '{one.key}' is for {one.resource_type} and for {other.resource_type}")
+    return Need(
+        one.key,
+        one.resource_type,
+        tuple(dict.fromkeys((*one.codes, *other.codes))) if one.codes and other.codes else (),
+        None if one.count is None or other.count is None else max(one.count, other.count),
+        one.series or other.series,
+        one.required or other.required,
+    )
 
 
 def template(need: Need, vocabulary: Vocabulary) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from cds.features.feature import Feature, Missing, Need, Reading
+from cds.features.needs import union
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet
 
@@ -47,13 +48,7 @@ class Predictors:
     @classmethod
     def needs(cls) -> tuple[Need, ...]:
         """Each need once, the Patient first; a need that any feature requires is required."""
-        found: dict[str, Need] = {PATIENT.key: PATIENT}
-        for feature in cls._features.values():
-            for need in feature.needs():
-                known = found.get(need.key)
-                if known is None or (need.required and not known.required):
-                    found[need.key] = need
-        return tuple(found.values())
+        return union((PATIENT, *(need for feature in cls._features.values() for need in feature.needs())))
 
     @classmethod
     def code_sets(cls) -> tuple[CodeSet, ...]:

@@ -48,7 +48,10 @@ class Result(Struct, frozen=True, gc=False):
 
 
 class Results(Struct, frozen=True):
-    """Results that count, newest first; `pending` is the newest registered or preliminary one; `undated` how many lack a time."""
+    """Results that count, newest first.
+
+    `pending` is the newest registered or preliminary one, `undated` how many lack a time.
+    """
 
     counted: tuple[Result, ...] = ()
     pending: Result | None = None
@@ -68,7 +71,8 @@ class Results(Struct, frozen=True):
         """What a reader must hear although `used` was used."""
         said = []
         if self.pending and order(self.pending) > order(used):
-            said.append(f"a newer result ({self.pending.shown}, {self.pending.at:%-d %b %Y}) is not final and was not used")
+            which = f"{self.pending.shown}, {self.pending.at:%-d %b %Y}"
+            said.append(f"a newer result ({which}) is not final and was not used")
         if self.undated:
             said.append(f"{self.undated} result(s) without a date were not used")
         return tuple(said)

@@ -1,31 +1,37 @@
 """One patient's facts, and nobody else's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from msgspec import structs
 
 from cds.errors import DataUnavailable, WrongPatient
 from cds.fhir.codes import Vocabulary
 from cds.fhir.facts import Fact, facts_of, stay
-from cds.fhir.identity import Identity, split
+from cds.fhir.identity import Identity
 from cds.fhir.person import Person, person_of
-from cds.fhir.resources import Resource
-from cds.fhir.times import When
-
-if TYPE_CHECKING:
-    from cds.features.feature import Feature
+from cds.fhir.resources import CodeableConcept, Resource
+from cds.fhir.times import When, when
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Located = tuple[Resource, str | None]
 """A resource with the fullUrl of its Bundle entry, when it had one."""
 
 
+class Question(Protocol[T_co]):
+    """What can be asked of a chart: every feature is one."""
+
+    def read(self, chart: "Chart", at: datetime) -> T_co: ...
+
+
 class Chart:
     """One patient's facts by code set.
 
-    `unread` names the needs (prefetch keys) that could not be had: reading one of them raises DataUnavailable, since
-    what was not read is not absent.
+    `encounters` holds each encounter under every reference that may mean it. `unread` names the needs (prefetch keys)
+    that could not be had: reading one of them raises DataUnavailable, since what was not read is not absent.
     """
 
     def __init__(
@@ -39,7 +45,7 @@ class Chart:
         self.encounters = encounters
         self.unread = frozenset(unread)
         self._facts = facts
-        self._read: dict[tuple[int, datetime], Any] = {}
+        self._read: dict[tuple[Question[Any], datetime], Any] = {}
 
     @classmethod
     def of(
@@ -51,28 +57,26 @@ class Chart:
     ) -> "Chart":
         """Build the chart of the patient whom `identity` names.
 
-        Raises WrongPatient when any resource is about somebody else or about nobody, or when there is no Patient.
+        Raises WrongPatient when any resource is about somebody else or about nobody, or when there is no Patient, and
+        DataUnavailable when two versions of one resource disagree.
         """
         located = list(resources)
-        patients = [(r, url) for r, url in located if r.resource_type == "Patient"]
-        for patient, full_url in patients:
-            identity.know(patient, full_url)
-        if not patients:
-            raise WrongPatient("there is no Patient resource", keys=("patient",))
-        facts: dict[str, list[Fact]] = {}
+        patient = _patient(located, identity)
+        for resource, full_url in located:
+            identity.check(resource, full_url)
+        once = _once(located)
         encounters: dict[str, Fact] = {}
-        seen: set[tuple[str | None, str]] = set()
-        for resource, _ in located:
-            identity.check(resource)
-            if resource.id and (key := (resource.resource_type, resource.id)) in seen:
-                continue  # the same resource under two keys is one fact
-            elif resource.id:
-                seen.add(key)
-            if resource.resource_type == "Encounter" and resource.id:
-                encounters[f"Encounter/{resource.id}"] = stay(resource)
-            for name, fact in facts_of(resource, vocabulary):
+        medications: dict[str, CodeableConcept | None] = {}
+        for resource, full_url in once:
+            if resource.resource_type == "Encounter":
+                encounters |= dict.fromkeys(identity.names(resource, full_url), stay(resource))
+            elif resource.resource_type == "Medication":
+                medications |= dict.fromkeys(identity.names(resource, full_url), resource.code)
+        facts: dict[str, list[Fact]] = {}
+        for resource, _ in once:
+            for name, fact in facts_of(_with_medication(resource, medications), vocabulary):
                 facts.setdefault(name, []).append(fact)
-        return cls(person_of(patients[0][0]), facts, encounters, unread)
+        return cls(person_of(patient), facts, encounters, unread)
 
     def facts(self, code_set: str, need: str | None = None) -> Sequence[Fact]:
         """Facts of a code set, in the order in which they came; `need` is the prefetch key that would bring them."""
@@ -82,7 +86,7 @@ class Chart:
 
     def encounter_of(self, fact: Fact) -> Fact | None:
         """The encounter in which a fact arose, when it is in the chart."""
-        return self.encounters.get(split(fact.encounter)[1]) if fact.encounter else None
+        return self.encounters.get(fact.encounter.partition("/_history/")[0]) if fact.encounter else None
 
     def when(self, fact: Fact) -> When | None:
         """A fact's own time; for a Condition that has none, the start of its encounter."""
@@ -91,10 +95,55 @@ class Chart:
         encounter = self.encounter_of(fact)
         return encounter.when if encounter else None
 
-    def read(self, feature: "Feature[T]", at: datetime) -> T:
+    def read(self, question: Question[T], at: datetime) -> T:
         """A feature's answer at `at`, computed once."""
-        key = (id(feature), at)
+        key = (question, at)
         if key not in self._read:
-            self._read[key] = feature.read(self, at)
+            self._read[key] = question.read(self, at)
         answer: T = self._read[key]
         return answer
+
+
+def _patient(located: Sequence[Located], identity: Identity) -> Resource:
+    """The Patient of the request; `identity` then also knows the Patients that it replaced, in whatever order."""
+    patients = [(r, url) for r, url in located if r.resource_type == "Patient"]
+    patients.sort(key=lambda pair: pair[0].id != identity.patient_id)
+    for patient, full_url in patients:
+        identity.know(patient, full_url)
+    if not patients or patients[0][0].id != identity.patient_id:
+        raise WrongPatient("there is no Patient resource of the request's patient", keys=("patient",))
+    return _once(patients)[0][0]
+
+
+def _once(located: Sequence[Located]) -> list[Located]:
+    """Each resource once: what came under two keys is one, and of two versions the one that was updated last counts."""
+    found: dict[tuple[str | None, str | int], Located] = {}
+    for number, pair in enumerate(located):
+        key = (pair[0].resource_type, pair[0].id or number)
+        known = found.get(key)
+        found[key] = pair if known is None or _later(known[0], pair[0]) is pair[0] else known
+    return list(found.values())
+
+
+def _later(one: Resource, other: Resource) -> Resource:
+    if structs.replace(one, meta=None) == structs.replace(other, meta=None):
+        return one
+    updated, again = _updated(one), _updated(other)
+    if updated is None or again is None or updated.last == again.last:
+        kind = one.resource_type
+        raise DataUnavailable(f"two versions of one {kind} disagree", expressions=(f"{kind}.meta.lastUpdated",))
+    return one if updated.last > again.last else other
+
+
+def _updated(resource: Resource) -> When | None:
+    text = resource.meta.get("lastUpdated") if isinstance(resource.meta, dict) else None
+    return when(text) if isinstance(text, str) else None
+
+
+def _with_medication(resource: Resource, medications: Mapping[str, CodeableConcept | None]) -> Resource:
+    """A medication resource with the code of the Medication that it refers to, when that is in the chart."""
+    reference = resource.medication_reference
+    if not medications or reference is None or resource.medication_codeable_concept is not None:
+        return resource
+    concept = medications.get((reference.reference or "").partition("/_history/")[0])
+    return structs.replace(resource, medication_codeable_concept=concept) if concept else resource

@@ -13,8 +13,9 @@ from cds.fhir.times import When, when
 class Fact(Struct, frozen=True, gc=False, kw_only=True):
     """One thing a resource says, flat. Members are None where the resource is silent.
 
-    `when` is the clinically relevant time (effective, onset or recorded, performed end, period), `value` is in `unit`
-    as sent, `problem` says why the fact may not be used although it counts ("modified", "not readable", "no value").
+    `when` is the clinically relevant time (effective, onset or recorded, performed end, period start); `began` and
+    `ended` bound what takes time. `value` is in `unit` as sent. `problem` says why the fact may not be used although
+    it counts ("modified", "not readable", "no value").
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
     category: str | None = None
     clinical_status: str | None = None
     verification: str | None = None
+    began: When | None = None
     ended: When | None = None
 
 
@@ -67,15 +69,25 @@ def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Iterator[t
 
 
 def _observation(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+    parts = [
+        (name, _measured(resource, component, coding, vocabulary))
+        for component in resource.component or ()
+        for name, coding in _hits(component.code, vocabulary)
+    ]
+    in_parts = {name for name, _ in parts} if parts and not _speaks(resource) else ()
     for name, coding in _hits(resource.code, vocabulary):
-        yield name, _measured(resource, resource, coding, vocabulary)
-    for component in resource.component or ():
-        for name, coding in _hits(component.code, vocabulary):
-            yield name, _measured(resource, component, coding, vocabulary)
+        if name not in in_parts:  # a panel's value stands in its components
+            yield name, _measured(resource, resource, coding, vocabulary)
+    yield from parts
+
+
+def _speaks(holder: Component) -> bool:
+    values = (holder.value_quantity, holder.value_integer, holder.value_string, holder.value_codeable_concept)
+    return any(value is not None for value in values)
 
 
 def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary: Vocabulary) -> Fact:
-    quantity = holder.value_quantity
+    unit, unit_code = _units(holder, vocabulary)
     period = resource.effective_period
     timed = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
     return Fact(
@@ -89,12 +101,24 @@ def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary:
         text=holder.value_string,
         answer=codings(holder.value_codeable_concept),
         moment=moment(holder.value_date_time),
-        comparator=quantity.comparator if quantity else None,
-        unit=vocabulary.spelling(coding.system, coding.code, quantity.unit) if quantity else None,
-        unit_code=vocabulary.spelling(coding.system, coding.code, quantity.code) if quantity and quantity.code else None,
+        comparator=holder.value_quantity.comparator if holder.value_quantity else None,
+        unit=unit,
+        unit_code=unit_code,
         problem=_problem(resource, holder),
         encounter=_encounter(resource),
     )
+
+
+def _units(holder: Component, vocabulary: Vocabulary) -> tuple[str | None, str | None]:
+    """The quantity's unit and unit code, in the spelling to which the site maps them for one of the holder's codes."""
+    quantity = holder.value_quantity
+    if quantity is None:
+        return None, None
+    if not vocabulary.units:
+        return quantity.unit, quantity.code
+    codes = [(c.system, c.code) for c in codings(holder.code)]
+    code = vocabulary.spelling(codes, quantity.code) if quantity.code else None
+    return vocabulary.spelling(codes, quantity.unit) if quantity.unit or not code else None, code
 
 
 def _number(holder: Component) -> float | None:
@@ -103,11 +127,17 @@ def _number(holder: Component) -> float | None:
     return None if holder.value_integer is None else float(holder.value_integer)
 
 
-def _problem(resource: Resource, holder: Component) -> str | None:
+def _doubt(resource: Resource) -> str | None:
     if resource.modifier_extension:
         return "modified"  # FHIR: who does not know a modifier extension must not use the resource
-    if resource.faults:
-        return "not readable"
+    return "not readable" if resource.faults else None
+
+
+def _problem(resource: Resource, holder: Component) -> str | None:
+    if (doubt := _doubt(resource)) is not None:
+        return doubt
+    if holder.modifier_extension or resource.focus:
+        return "modified"  # with a focus it is about a fetus, a donor or a device, and not about the patient
     return "no value" if holder.data_absent_reason is not None else None
 
 
@@ -117,16 +147,21 @@ def _encounter(resource: Resource) -> str | None:
 
 def _condition(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
     for name, coding in _hits(resource.code, vocabulary):
-        yield name, Fact(
-            kind="Condition",
-            source=source_of(resource),
-            coding=coding,
-            when=moment(resource.onset_date_time) or _start(resource.onset_period) or moment(resource.recorded_date),
-            problem="modified" if resource.modifier_extension else None,
-            encounter=_encounter(resource),
-            category=_category(resource.category),
-            clinical_status=first_code(resource.clinical_status),
-            verification=first_code(resource.verification_status),
+        yield (
+            name,
+            Fact(
+                kind="Condition",
+                source=source_of(resource),
+                coding=coding,
+                when=moment(resource.onset_date_time)
+                or _start(resource.onset_period)
+                or moment(resource.recorded_date),
+                problem=_doubt(resource),
+                encounter=_encounter(resource),
+                category=_category(resource.category),
+                clinical_status=first_code(resource.clinical_status),
+                verification=first_code(resource.verification_status),
+            ),
         )
 
 
@@ -144,14 +179,18 @@ def _procedure(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
     period = resource.performed_period
     performed = resource.performed_date_time or ((period.end or period.start) if period else None)
     for name, coding in _hits(resource.code, vocabulary):
-        yield name, Fact(
-            kind="Procedure",
-            source=source_of(resource),
-            coding=coding,
-            when=moment(performed),
-            status=resource.status,
-            problem="modified" if resource.modifier_extension else None,
-            encounter=_encounter(resource),
+        yield (
+            name,
+            Fact(
+                kind="Procedure",
+                source=source_of(resource),
+                coding=coding,
+                when=moment(performed),
+                began=_start(period),
+                status=resource.status,
+                problem=_doubt(resource),
+                encounter=_encounter(resource),
+            ),
         )
 
 
@@ -171,6 +210,7 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
         when=_start(period),
         ended=moment(period.end) if period else None,
         status=resource.status,
+        problem=_doubt(resource),
     )
 
 
@@ -186,15 +226,18 @@ def _medication(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
     period = resource.effective_period
     taken = resource.authored_on or resource.effective_date_time or (period.start if period else None)
     for name, coding in _hits(concept, vocabulary):
-        yield name, Fact(
-            kind=str(resource.resource_type),
-            source=source_of(resource),
-            coding=coding,
-            when=moment(taken or resource.date_asserted),
-            ended=moment(period.end) if period else None,
-            status=resource.status,
-            problem="modified" if resource.modifier_extension else None,
-            encounter=_encounter(resource),
+        yield (
+            name,
+            Fact(
+                kind=str(resource.resource_type),
+                source=source_of(resource),
+                coding=coding,
+                when=moment(taken or resource.date_asserted),
+                ended=moment(period.end) if period else None,
+                status=resource.status,
+                problem=_doubt(resource),
+                encounter=_encounter(resource),
+            ),
         )
 
 

@@ -1,6 +1,6 @@
 """Whose resource is it: one patient per chart, and any doubt about identity refuses the whole computation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cds.errors import WrongPatient
 from cds.fhir.resources import Reference, Resource
@@ -12,19 +12,25 @@ READ_TYPES = frozenset({
 """Types that become facts; each must name its patient."""
 
 
+def subjects_of(resource: Resource) -> tuple[Reference, ...]:
+    """The references to whom the resource is about, wherever its type keeps them."""
+    direct = (resource.subject, resource.patient, resource.beneficiary)
+    found = [reference for reference in direct if reference is not None]
+    if not found and resource.participant:
+        actors = (p.actor for p in resource.participant if p.actor)
+        found = [actor for actor in actors if "Patient/" in (actor.reference or "")]
+    return tuple(found)
+
+
 def subject_of(resource: Resource) -> Reference | None:
-    """The reference to whom the resource is about, wherever its type keeps it."""
-    direct = resource.subject or resource.patient or resource.beneficiary
-    if direct is not None or not resource.participant:
-        return direct
-    actors = (p.actor for p in resource.participant if p.actor and p.actor.reference)
-    return next((a for a in actors if "Patient/" in (a.reference or "")), None)
+    """The first reference to whom the resource is about."""
+    return next(iter(subjects_of(resource)), None)
 
 
 def split(reference: str) -> tuple[str, str]:
-    """A reference as (base, "Type/id"), without its version. `urn:` and `#contained` have no base and stay whole."""
+    """A reference as (base, "Type/id"), without its version. What has no base (`urn:`, `#contained`, `/path`) stays whole."""
     plain = reference.split("/_history/", 1)[0]
-    if plain.startswith(("urn:", "#")):
+    if plain.startswith(("urn:", "#", "/")):
         return "", plain
     head, _, last = plain.rpartition("/")
     base, _, kind = head.rpartition("/")
@@ -34,13 +40,14 @@ def split(reference: str) -> tuple[str, str]:
 class Identity:
     """The names under which one patient's resources may travel.
 
-    `bases` are the FHIR base URLs whose ids mean the same patient: an absolute reference to any other server is foreign.
+    `bases` are the FHIR base URLs whose ids mean the same patient: an absolute reference to any other is foreign.
     """
 
     def __init__(self, patient_id: str, bases: Iterable[str] = ()) -> None:
         self.patient_id = patient_id
         self._bases = frozenset(base.rstrip("/") for base in bases) | {""}
         self._names = {f"Patient/{patient_id}", f"urn:uuid:{patient_id}"}
+        self._server: str | None = None
 
     def know(self, patient: Resource, full_url: str | None = None) -> None:
         """Learn this patient's other names from the Patient itself. Raises WrongPatient when it is somebody else's."""
@@ -64,18 +71,40 @@ class Identity:
         base, name = split(reference)
         return base in self._bases and name in self._names
 
-    def check(self, resource: Resource) -> None:
+    def names(self, resource: Resource, full_url: str | None = None) -> Iterator[str]:
+        """The references by which this patient's other resources may mean this one."""
+        if resource.id:
+            own = f"{resource.resource_type}/{resource.id}"
+            yield from (f"{base}/{own}" if base else own for base in self._bases)
+            yield f"urn:uuid:{resource.id}"
+        if full_url:
+            yield full_url
+
+    def check(self, resource: Resource, full_url: str | None = None) -> None:
         """Raises WrongPatient when the resource is about another, about nobody, or by identifier only."""
-        kind = resource.resource_type or "resource"
+        if full_url and not full_url.startswith("urn:"):
+            self._check_server(full_url)
+        kind = resource.resource_type
         if kind == "Patient":
             if f"Patient/{resource.id}" not in self._names:
                 raise WrongPatient("a Patient resource is not the patient of the request", expressions=("Patient.id",))
             return
-        subject = subject_of(resource)
-        if subject is None or not subject.reference:
-            if kind in READ_TYPES:
-                how = "by identifier only" if subject and subject.identifier else "for nobody"
-                raise WrongPatient(f"a {kind} stands {how}: its subject has no reference", expressions=(f"{kind}.subject",))
-            return
-        if not self.owns(subject.reference):
+        if not kind:
+            raise WrongPatient("a resource has no type: whose it is cannot be said", expressions=("resourceType",))
+        subjects = subjects_of(resource)
+        if not all(subject.reference for subject in subjects) or (not subjects and kind in READ_TYPES):
+            how = "by identifier only" if any(subject.identifier for subject in subjects) else "for nobody"
+            message = f"a {kind} stands {how}: its subject has no reference"
+            raise WrongPatient(message, expressions=(f"{kind}.subject",))
+        if not all(self.owns(subject.reference or "") for subject in subjects):
             raise WrongPatient(f"a {kind} is about somebody else", expressions=(f"{kind}.subject",))
+
+    def _check_server(self, full_url: str) -> None:
+        """All entries must come from one server: a relative reference is meant on its own entry's server."""
+        if self._server and full_url.startswith(self._server):
+            return
+        base, _ = split(full_url)
+        server = "" if base in self._bases else f"{base}/"
+        if self._server is not None and server != self._server:
+            raise WrongPatient("entries of more than one FHIR server", expressions=("Bundle.entry.fullUrl",))
+        self._server = server

@@ -1,5 +1,6 @@
 """Who the patient is to a model: birth, sex and death as the chart states them, nothing assumed."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
@@ -10,8 +11,13 @@ from cds.fhir.times import When, when
 
 Sex = Literal["female", "male"]
 
-_SEX_PARAMETER = "http://hl7.org/fhir/StructureDefinition/patient-sexParameterForClinicalUse"
-_BY_PARAMETER: dict[str | None, Sex] = {"female-typical": "female", "male-typical": "male"}
+_SEX_PARAMETER = "/patient-sexParameterForClinicalUse"  # the extension's URL ends so, whoever publishes it
+_BY_PARAMETER: dict[str | None, Sex] = {
+    "female-typical": "female",
+    "female": "female",
+    "male-typical": "male",
+    "male": "male",
+}
 _BY_GENDER: dict[str | None, Sex] = {"female": "female", "male": "male"}
 
 
@@ -38,23 +44,28 @@ class Person(Struct, frozen=True):
 
     def sex(self, at: datetime) -> Sex | None:
         """Male or female from the sex parameter for clinical use, which wins, else from gender; else None."""
-        meant = {p.code for p in self.sex_parameters if p.meant_at(at)}
+        meant = {_BY_PARAMETER.get(p.code) for p in self.sex_parameters if p.meant_at(at)}
         if meant:
-            return _BY_PARAMETER.get(meant.pop()) if len(meant) == 1 else None
+            return meant.pop() if len(meant) == 1 else None
         return _BY_GENDER.get(self.gender)
 
 
 def person_of(patient: Resource) -> Person:
-    """Read a Patient resource."""
+    """Read a Patient resource. What could not be read of it is not taken for absent."""
+    unread = {fault for fault in patient.faults if fault.startswith("deceased") or fault == "extension"}
     died = when(patient.deceased_date_time) if patient.deceased_date_time else None
     return Person(
         source=f"Patient/{patient.id}",
         birth=when(patient.birth_date) if patient.birth_date else None,
         gender=patient.gender,
-        sex_parameters=tuple(_sex_parameter(e) for e in patient.extension or () if e.url == _SEX_PARAMETER),
-        deceased=bool(patient.deceased_boolean) or patient.deceased_date_time is not None,
+        sex_parameters=(SexParameter(None),) if "extension" in unread else tuple(_sex_parameters(patient)),
+        deceased=bool(patient.deceased_boolean or patient.deceased_date_time or unread - {"extension"}),
         died=died,
     )
+
+
+def _sex_parameters(patient: Resource) -> Iterator[SexParameter]:
+    return (_sex_parameter(e) for e in patient.extension or () if (e.url or "").endswith(_SEX_PARAMETER))
 
 
 def _sex_parameter(extension: Extension) -> SexParameter:

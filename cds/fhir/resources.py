@@ -91,6 +91,7 @@ class Resource(Component, frozen=True):
     meta: Any = None
     status: str | None = None
     subject: Reference | None = None
+    focus: Any = None
     patient: Reference | None = None
     beneficiary: Reference | None = None
     encounter: Reference | None = None
@@ -185,14 +186,14 @@ _NEVER_LEFT_OUT = frozenset({
 
 
 def read_leniently(value: Any) -> Resource:
-    """A resource from decoded JSON, without the members whose JSON type is wrong; their names stand in `faults`.
+    """A resource from JSON, decoded or not, without members of the wrong JSON type; their names stand in `faults`.
 
     Raises UnreadableResource when the value is no resource, or when a member that must be known is wrong.
     """
     try:
-        return _leniently(value)
-    except RecursionError:
-        raise UnreadableResource("nested too deeply") from None
+        return _leniently(msgspec.json.decode(value) if isinstance(value, bytes) else value)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        raise UnreadableResource("not JSON, or nested too deeply") from None
 
 
 def _leniently(value: Any) -> Resource:

@@ -25,7 +25,7 @@ class Analyte(Struct, frozen=True):
     accepted: tuple[float, float]
 
     def conversion(self, unit: str | None, code: str | None) -> Conversion | None:
-        """The conversion on which `unit` and `code` agree; None when one is unknown, both are absent, or they differ."""
+        """The conversion on which `unit` and `code` agree; None when one is unknown, they differ or both are absent."""
         by_unit = self.spellings.get(unit.strip()) if unit else None
         by_code = self.spellings.get(code.strip()) if code else None
         if (unit and by_unit is None) or (code and by_code is None):

@@ -30,8 +30,8 @@ class Reference(Struct, frozen=True):
 class RiskModel(ABC):
     """A risk model. Subclasses in `models/<folder>/model.py` are found by the site; nothing is registered.
 
-    A row goes to `refuse` first; only when that returns None, `predict` answers its estimates. Both depend on the row and
-    the settings alone, so that any row can be replayed to the last bit.
+    A row goes to `refuse` first; only when that returns None, `predict` answers its estimates. Both depend on the row
+    and the settings alone, so that any row can be replayed to the last bit.
     """
 
     id: ClassVar[str]
@@ -71,4 +71,4 @@ class RiskModel(ABC):
     @classmethod
     @abstractmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference | None:
-        """A line of the reference file as a row, the settings it is for and what must come out; None when for another model."""
+        """A line of the reference file as a row, its settings and what must come out; None for another model's line."""

@@ -51,13 +51,17 @@ class ModelCard(BaseModel):
 
 
 def read_card(source: Traversable, **overrides: Any) -> ModelCard:
-    """Read card.yaml. Raises SiteError that names the member at fault."""
+    """Read card.yaml; `overrides` replace its members, and add to those that are mappings.
+
+    Raises SiteError that names the member at fault.
+    """
     try:
         raw = yaml.safe_load(source.read_text(encoding="utf-8"))
-        return ModelCard.model_validate({**raw, **overrides})
+        own = {name: {**raw[name], **value} if isinstance(value, dict) else value for name, value in overrides.items()}
+        return ModelCard.model_validate({**raw, **own})
     except FileNotFoundError:
         raise SiteError(f"{source.name} is missing") from None
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, KeyError) as error:
         raise SiteError(f"{source.name} is not a YAML mapping: {type(error).__name__}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

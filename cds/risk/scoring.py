@@ -30,7 +30,7 @@ def score_row(model: RiskModel, row: Predictors) -> Outcome:
         estimates = tuple(model.predict(row))
     except BedsideError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a model is a stranger's code: whatever it raises becomes one error of ours
         # The cause's text may hold a patient's value, so only its kind is passed on.
         raise ModelFailed(f"{model.id} failed with {type(error).__name__}", model.id) from None
     _guard(model, estimates)

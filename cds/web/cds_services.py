@@ -13,7 +13,7 @@ from starlette.routing import Route
 from cds.cdshooks.answer import Answer, answer, overdue
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.outcomes import status_of
-from cds.errors import BedsideError, ModelFailed, Overloaded, UnknownService
+from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
 from cds.web.body import read_body
 from cds.web.errors import JSON, NO_STORE, error_response
 from cds.web.state import State
@@ -30,7 +30,8 @@ def cds_services(state: State) -> list[Route]:
     async def discover(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS"})
-        if request.headers.get("if-none-match") == etag:
+        known = request.headers.get("if-none-match", "")
+        if etag in known or known.strip() == "*":
             return Response(status_code=304, headers=public)
         return Response(document, headers=public, media_type=JSON)
 
@@ -46,9 +47,9 @@ def cds_services(state: State) -> list[Route]:
 
     return [
         Route("/cds-services/{id}", call, methods=["POST", "OPTIONS"]),
-        Route("/cds-services", discover, methods=["GET", "OPTIONS"]),
-        Route("/cds-services/", discover, methods=["GET", "OPTIONS"]),
-        Route("/cds-services/{id}/feedback", feedback, methods=["POST", "OPTIONS"]),
+        *(Route(f"/cds-services{slash}", discover, methods=["GET", "OPTIONS"]) for slash in ("", "/")),
+        *(Route(f"/cds-services/{{id}}/feedback{slash}", feedback, methods=["POST", "OPTIONS"]) for slash in ("", "/")),
+        Route("/cds-services/{id}/", call, methods=["POST", "OPTIONS"]),
     ]
 
 
@@ -57,18 +58,22 @@ async def _guarded(state: State, request: Request, work: Callable[[State, Reques
     try:
         state.enter()
     except Overloaded as error:
-        return error_response(error)
+        return _refused(state, error)
     try:
         return await work(state, request)
     except BedsideError as error:
-        state.metrics.refused(status_of(error))
-        return error_response(error)
+        return _refused(state, error)
     except ClientDisconnect:
         return Response(status_code=400)
     except Exception as error:  # noqa: BLE001 - the outermost guard: an unknown fault is a 500 that names no patient
-        return error_response(ModelFailed(type(error).__name__))
+        return _refused(state, ModelFailed(type(error).__name__))
     finally:
         state.leave()
+
+
+def _refused(state: State, error: BedsideError) -> Response:
+    state.metrics.refused(status_of(error))
+    return error_response(error)
 
 
 async def _call(state: State, request: Request) -> Response:
@@ -81,9 +86,23 @@ async def _call(state: State, request: Request) -> Response:
     too_late = time.perf_counter() - started > _budget(state, said)
     if too_late and said.error is None and deployed.settings.stage == "live":
         said = overdue(said)
-    sent = await state.ledger.record(said.record) if state.ledger else said.body
+    sent = await _recorded(state, said)
     _observe(state, said, time.perf_counter() - started)
     return Response(sent, said.status, _headers(said), media_type=JSON)
+
+
+async def _recorded(state: State, said: Answer) -> bytes:
+    """The bytes to send. A shadow answer discloses nothing, so it goes out even when it cannot be recorded."""
+    if state.ledger is None:
+        return said.body
+    try:
+        return await state.ledger.record(said.record)
+    except LedgerUnavailable as error:
+        if said.record.stage != "shadow":
+            raise
+        state.metrics.refused(status_of(error))
+        log.error("not recorded", correlation=said.record.id, service=said.record.service)
+        return said.body
 
 
 def _budget(state: State, said: Answer) -> float:

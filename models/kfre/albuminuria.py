@@ -4,19 +4,40 @@ import re
 from datetime import datetime
 
 from cds import (
-    CONDITIONS, Bound, Chart, Ever, Feature, Latest, Missing, Need, Reading, Result, Sex, lab_series, months, reading,
-    spell, structs,
+    CONDITIONS,
+    Bound,
+    Chart,
+    Ever,
+    Feature,
+    Latest,
+    Missing,
+    Need,
+    Reading,
+    Result,
+    Sex,
+    day_text,
+    lab_series,
+    months,
+    reading,
+    spell,
+    structs,
 )  # fmt: skip
 from models.kfre.codes import CODES
 from models.kfre.equation import acr_from_pcr
+from models.kfre.gates import active
 
 ACR = lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10)
 PCR = Latest(lab_series("upcr", count=10, required=False), within=months(12))
-DIABETES = Ever(CODES["diabetes"], needs=(CONDITIONS,))
-HYPERTENSION = Ever(CODES["hypertension"], needs=(CONDITIONS,))
+DIABETES = Ever(CODES["diabetes"], holds=active, needs=(CONDITIONS,))
+HYPERTENSION = Ever(CODES["hypertension"], holds=active, needs=(CONDITIONS,))
 SEX = Sex()
 _TIMED = {entry.code for codes in ACR.codes if codes.name == "uacr_timed" for entry in codes.entries}
 _BOUND_TEXT = re.compile(r"\s*([<>])\s*(\d{1,6}(?:\.\d{1,6})?)\s*(\S[^<>]{0,20})\s*")
+
+
+_NO_RATIO = ("never recorded", "too old", "no date", "not final")
+"""Why a protein ratio may stand in: as if there were no albumin ratio at all."""
+PROTEIN = "PCR"
 
 
 class Albuminuria(Feature[Reading[float] | Missing]):
@@ -35,8 +56,8 @@ class Albuminuria(Feature[Reading[float] | Missing]):
         results = chart.read(ACR, at)
         newest = results.newest
         found = results.none() if newest is None else self._acr(newest, at, results.notes(newest))
-        if isinstance(found, Missing) and found.why in ("never recorded", "too old", "no date"):
-            return _from_protein(chart, at) or found
+        if isinstance(found, Missing) and found.why in _NO_RATIO:
+            return _from_protein(chart, at, found) or found
         return found
 
     def _acr(self, newest: Result, at: datetime, notes: tuple[str, ...]) -> Reading[float] | Missing:
@@ -54,11 +75,13 @@ class Albuminuria(Feature[Reading[float] | Missing]):
 
     def _bounded(self, newest: Result) -> tuple[Result | Missing, Bound | None]:
         """The result with the bound that its comparator, its text or a zero makes of it."""
+        if newest.why in ("modified", "not readable", "unit not accepted"):
+            return newest.missing(), None
+        newest = _from_text(newest)
         if newest.fact.value == 0 or _not_calculable(newest):
-            if self.detection_limit is None or newest.why in ("modified", "not readable"):
+            if self.detection_limit is None:
                 return newest.missing("not calculable"), None
             return structs.replace(newest, value=self.detection_limit, why=None), "at most"
-        newest = _from_text(newest)
         if newest.why is not None or newest.value is None:
             return newest.missing(), None
         if newest.comparator is None:
@@ -77,37 +100,45 @@ def _not_calculable(result: Result) -> bool:
 
 def _from_text(result: Result) -> Result:
     """A result whose laboratory sent exactly "<x unit" or ">x unit" as a string; any other string stays unusable."""
-    match = _BOUND_TEXT.fullmatch(result.fact.text or "") if result.fact.value is None else None
-    if match is None or result.why != "no value":
+    match = _BOUND_TEXT.fullmatch(result.fact.text or "")
+    if match is None or result.fact.value is not None or result.fact.problem is not None:
         return result
     conversion = ACR.analyte.conversion(match[3], None)
     if conversion is None:
         return structs.replace(result, why="unit not accepted")
     fact = structs.replace(result.fact, value=float(match[2]), comparator=match[1], unit=match[3])
     value = float(match[2]) * conversion.factor + conversion.offset
-    return structs.replace(
-        result, fact=fact, value=value, why=None, unit=conversion.unit, comparator=match[1]
-    )  # fmt: skip
+    low, high = ACR.analyte.accepted
+    usable, why = (value, None) if low <= value <= high else (None, "implausible")
+    return structs.replace(result, fact=fact, value=usable, why=why, unit=conversion.unit, comparator=match[1])
 
 
-def _from_protein(chart: Chart, at: datetime) -> Reading[float] | Missing | None:
+def _from_protein(chart: Chart, at: datetime, no_ratio: Missing) -> Reading[float] | Missing | None:
     """The ratio converted from protein, why the protein cannot serve, or None when there is none either."""
     chart.facts("", PCR.series.need.key)  # a protein ratio that was not read is not absent
     pcr, sex = chart.read(PCR, at), chart.read(SEX, at)
-    if isinstance(pcr, Missing):
-        return None if pcr.why in ("never recorded", "too old", "no date") else pcr
     if isinstance(sex, Missing):
         return None
-    ill = [isinstance(chart.read(history, at), Reading) for history in (DIABETES, HYPERTENSION)]
+    if isinstance(pcr, Missing):
+        return None if pcr.why in _NO_RATIO else structs.replace(pcr, shown=f"{PROTEIN} {pcr.shown}")
+    diabetes, hypertension = (isinstance(chart.read(history, at), Reading) for history in (DIABETES, HYPERTENSION))
     notes = [*pcr.notes, "converted from a protein-creatinine ratio"]
     if pcr.value < 50:
         notes.append("the protein-creatinine ratio is below 50 mg/g, where the conversion is uncertain")
-    value = acr_from_pcr(pcr.value, sex.value == "female", *ill)
+    if no_ratio.why == "not final":
+        notes.append(f"an albumin-creatinine ratio ({no_ratio.shown}, {day_text(no_ratio.when)}) is not final")
     return Reading(
-        value, "mg/g", pcr.when, pcr.source, as_sent=f"PCR {pcr.as_sent}", method="converted from PCR", notes=tuple(notes)
-    )  # fmt: skip
+        acr_from_pcr(pcr.value, sex.value == "female", diabetes, hypertension),
+        unit="mg/g",
+        when=pcr.when,
+        source=pcr.source,
+        as_sent=f"{PROTEIN} {pcr.as_sent}",
+        method="converted from PCR",
+        notes=tuple(notes),
+    )
 
 
 def in_both_units(acr: float) -> str:
     """310 mg/g (35 mg/mmol), as the two halves of the world read it."""
-    return f"{spell(round(acr, 1 if acr < 10 else 0))} mg/g ({spell(round(acr * 0.11312, 1 if acr < 100 else 0))} mg/mmol)"
+    molar = acr * 0.11312
+    return f"{spell(round(acr, 1 if acr < 10 else 0))} mg/g ({spell(round(molar, 1 if acr < 100 else 0))} mg/mmol)"

@@ -3,36 +3,48 @@
 from datetime import datetime, timedelta
 
 from cds import Age, Chart, Feature, Missing, Need, Reading
+from models.kfre import gates
+from models.kfre.acute import EXACT, acute, unexplained
 from models.kfre.albuminuria import Albuminuria
-from models.kfre.egfr import CREATININE, EGFR, outpatient
-from models.kfre.gates import AcuteRise
+from models.kfre.egfr import EGFR, OUTPATIENT, computed
 
 _AGE = Age()
 _ACR = Albuminuria()
-_ACUTE = AcuteRise()
+_GATES = (gates.AKI_DIAGNOSIS, gates.Dialysis(), gates.Pregnancy())
+"""What may have closed on that day and be open again; a transplant or ESRD of then still closes the gate today."""
 Inputs = tuple[float, float, float]
 
 
 class EarlierInputs(Feature[Reading[Inputs] | Missing]):
-    """Age, eGFR and albumin as of the newest creatinine at least 90 days before the one used, by the same eGFR method."""
+    """Age, eGFR and albumin as of the newest creatinine at least 90 days before the one used.
+
+    Only where a score would have been shown that day, and by the eGFR method of today.
+    """
 
     def needs(self) -> tuple[Need, ...]:
-        return (*EGFR.needs(), *_ACR.needs())
+        return (*EGFR.needs(), *_ACR.needs(), *(need for gate in _GATES for need in gate.needs()))
 
     def read(self, chart: Chart, at: datetime) -> Reading[Inputs] | Missing:
         used = chart.read(EGFR, at)
         if isinstance(used, Missing) or used.when is None or used.method != "CKD-EPI 2021":
             return Missing("never recorded")
         limit = used.when - timedelta(days=90)
-        older = [r.at for r in outpatient(chart, chart.read(CREATININE, at)).counted if r.at <= limit]
-        return _as_of(chart, older[0]) if older else Missing("never recorded")
+        result = next((r for r in chart.read(OUTPATIENT, at).counted if r.at <= limit), None)
+        egfr = computed(chart, result, at) if result else None
+        if result is None or egfr is None or egfr >= 60 or _not_scored(chart, at, result.at):
+            return Missing("never recorded")
+        return _with(chart, egfr, result.at, result.source)
 
 
-def _as_of(chart: Chart, then: datetime) -> Reading[Inputs] | Missing:
-    egfr, acr, age = chart.read(EGFR, then), chart.read(_ACR, then), chart.read(_AGE, then)
-    acute = isinstance(chart.read(_ACUTE, then), Reading)
-    if acute or isinstance(egfr, Missing) or isinstance(acr, Missing) or isinstance(age, Missing):
+def _not_scored(chart: Chart, at: datetime, then: datetime) -> bool:
+    creatinine = [c for c in chart.read(EXACT, at) if c.at <= then]
+    found = (*(chart.read(gate, then) for gate in _GATES), acute(creatinine, then), unexplained(creatinine, then))
+    return any(isinstance(answer, Reading) for answer in found)
+
+
+def _with(chart: Chart, egfr: float, then: datetime, source: str) -> Reading[Inputs] | Missing:
+    acr, age = chart.read(_ACR, then), chart.read(_AGE, then)
+    if isinstance(acr, Missing) or acr.bound or isinstance(age, Missing) or age.value < 18:
         return Missing("never recorded")
-    if egfr.method != "CKD-EPI 2021" or acr.bound or egfr.value >= 60 or age.value < 18:
-        return Missing("never recorded")
-    return Reading((float(age.value), egfr.value, acr.value), "a; mL/min/{1.73_m2}; mg/g", then, egfr.source, also=(acr.source,))
+    inputs = (float(age.value), egfr, acr.value)
+    return Reading(inputs, "a; mL/min/{1.73_m2}; mg/g", then, source, also=(acr.source,))

@@ -1,38 +1,34 @@
 """Which eGFR a kidney score uses, from which laboratory result, and what the earlier ones say."""
 
 from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
 
 from cds import (
-    Age, Chart, Feature, LookBack, Missing, Need, Reading, Result, Results, Sex, age_on, lab_series, months, reading, unusable,
+    ENCOUNTERS,
+    Chart,
+    Feature,
+    LookBack,
+    Missing,
+    Need,
+    Reading,
+    Result,
+    Results,
+    Sex,
+    When,
+    age_on,
+    lab_series,
+    months,
+    reading,
+    unusable,
 )  # fmt: skip
-from cds import ENCOUNTERS as ENCOUNTERS_NEED
-from models.kfre.equation import egfr_ckd_epi_2021, g_stage, round_half_up
+from models.kfre.equation import egfr_ckd_epi_2021, g_stage
 
 UNIT = "mL/min/{1.73_m2}"
 LOOK_BACK: LookBack = months(12)
 A_DAY = timedelta(days=1)
 
-CREATININE = lab_series("creatinine")
-_TIERS = (
-    ("CKD-EPI 2021, reported", lab_series("egfr", "egfr", key="egfr")),
-    ("CKD-EPI 2021 creatinine and cystatin C, reported", lab_series("egfr", "egfr_combined", key="egfr")),
-    ("reported, equation not stated", lab_series("egfr", "egfr_method_unknown", key="egfr")),
-    ("CKD-EPI 2009, reported", lab_series("egfr", "egfr_2009", key="egfr")),
-)
-"""Reported eGFR codes in the order in which they may serve when there is no creatinine in twelve months."""
-_NEVER_FOR_RISK = lab_series("egfr", "egfr_never_for_risk", key="egfr")
-EGFR_NEED = Need(
-    "egfr",
-    "Observation",
-    tuple(codes for series in (*(s for _, s in _TIERS), _NEVER_FOR_RISK) for codes in series.codes),
-    count=100,
-    series=True,
-)
-
 HOSPITAL = frozenset({"IMP", "ACUTE", "NONAC", "EMER", "OBSENC", "SS"})
 """Encounter classes (v3-ActCode) whose creatinine is a hospital value: it feeds the acute kidney injury gate only."""
-
-SEX = Sex()
 
 
 def in_hospital(chart: Chart, result: Result) -> bool:
@@ -40,62 +36,98 @@ def in_hospital(chart: Chart, result: Result) -> bool:
     return encounter is not None and encounter.coding.code in HOSPITAL
 
 
-def outpatient(chart: Chart, results: Results) -> Results:
-    """The results that did not arise in hospital."""
-    return Results(
-        tuple(r for r in results.counted if not in_hospital(chart, r)), results.pending, results.undated
-    )  # fmt: skip
+class Outpatient(Feature[Results]):
+    """The results of an analyte that did not arise in hospital; `series` has them all."""
+
+    def __init__(self, analyte: str, *codes: str) -> None:
+        self.series = lab_series(analyte, *codes, key=analyte)
+
+    def needs(self) -> tuple[Need, ...]:
+        return (*self.series.needs(), ENCOUNTERS)
+
+    def read(self, chart: Chart, at: datetime) -> Results:
+        chart.facts("", ENCOUNTERS.key)  # where a result arose is not known while encounters could not be read
+        every = chart.read(self.series, at)
+        counted = tuple(r for r in every.counted if not in_hospital(chart, r))
+        return every if len(counted) == len(every.counted) else Results(counted, every.pending, every.undated)
+
+
+OUTPATIENT = Outpatient("creatinine")
+CREATININE = OUTPATIENT.series
+_TIERS = tuple(
+    (method, Outpatient("egfr", codes))
+    for method, codes in (
+        ("CKD-EPI 2021, reported", "egfr"),
+        ("CKD-EPI 2021 creatinine and cystatin C, reported", "egfr_combined"),
+        ("reported, equation not stated", "egfr_method_unknown"),
+        ("CKD-EPI 2009, reported", "egfr_2009"),
+    )
+)
+"""Reported eGFR codes in the order in which they may serve when there is no creatinine in twelve months.
+
+The first alone may also stand in for an older creatinine. Reported in hospital, it serves no more than a creatinine does.
+"""
+_SAME_EQUATION = _TIERS[0][0]
+_NEVER_FOR_RISK = Outpatient("egfr", "egfr_never_for_risk")
+EGFR_NEED = Need(
+    "egfr",
+    "Observation",
+    tuple(codes for reported in (*(o for _, o in _TIERS), _NEVER_FOR_RISK) for codes in reported.series.codes),
+    count=100,
+    series=True,
+)
+_NEEDS = (*CREATININE.needs(), EGFR_NEED, ENCOUNTERS)
+SEX = Sex()
 
 
 class Egfr(Feature[Reading[float] | Missing]):
-    """The eGFR for risk: CKD-EPI 2021 from the newest outpatient creatinine of twelve months, age at the specimen's date.
+    """The eGFR for risk: CKD-EPI 2021 from the newest outpatient creatinine of 12 months, age at its date.
 
     A reported CKD-EPI 2021 value replaces it when a day or more newer; other reported values serve only without any
     creatinine in twelve months, and are named. Unrounded, in mL/min/1.73 m².
     """
 
     def needs(self) -> tuple[Need, ...]:
-        return (*CREATININE.needs(), EGFR_NEED, ENCOUNTERS_NEED)
+        return _NEEDS
 
     def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
-        chart.facts("", ENCOUNTERS_NEED.key)
-        every = chart.read(CREATININE, at)
-        creatinine = outpatient(chart, every)
-        newest = _recent(creatinine, at)
-        for method, series in _TIERS:
-            reported = outpatient(chart, chart.read(series, at))
-            candidate = _recent(reported, at)
-            if candidate and (newest is None or (method == _TIERS[0][0] and candidate.at - newest.at >= A_DAY)):
+        since = LOOK_BACK.before(at)
+        creatinine = chart.read(OUTPATIENT, at)
+        newest = _recent(creatinine, since)
+        for method, feature in _TIERS:
+            reported = chart.read(feature, at)
+            candidate = _recent(reported, since)
+            if candidate and (newest is None or candidate.at - newest.at >= A_DAY):
                 return _reported(reported, candidate, method, at)
             if newest is not None:
                 return _computed(chart, creatinine, newest, at)
-        return self._nothing(chart, every, creatinine, at)
+        return self._nothing(chart, at, since)
 
-    def _nothing(self, chart: Chart, every: Results, creatinine: Results, at: datetime) -> Missing:
-        hospital = [*every.counted, *(r for _, s in _TIERS for r in chart.read(s, at).counted)]
-        inside = next((r for r in hospital if in_hospital(chart, r) and r.when.first >= LOOK_BACK.before(at)), None)
-        if inside is not None:
+    def _nothing(self, chart: Chart, at: datetime, since: datetime) -> Missing:
+        """Why no result of twelve months serves, the most telling reason first."""
+        sources = (OUTPATIENT, *(feature for _, feature in _TIERS))
+        every = [chart.read(source.series, at) for source in sources]
+        recorded = [result for results in every for result in results.counted]
+        recent = (r for r in recorded if r.when.first >= since)
+        if (inside := next((r for r in recent if in_hospital(chart, r)), None)) is not None:
             return inside.missing("hospital values only")
-        refused = _recent(outpatient(chart, chart.read(_NEVER_FOR_RISK, at)), at)
-        if refused is not None:
+        if (refused := _recent(chart.read(_NEVER_FOR_RISK, at), since)) is not None:
             return refused.missing("method not accepted")
-        older = [r for r in hospital if not in_hospital(chart, r)]
-        if older:
+        if older := [r for r in recorded if not in_hospital(chart, r)]:
             return max(older, key=lambda r: r.at).missing("too old")
-        pending = [every, *(chart.read(s, at) for _, s in _TIERS)]
-        return next((r.none() for r in pending if r.pending or r.undated), creatinine.none())
+        return next((r.none() for r in every if r.pending or r.undated), every[0].none())
 
 
-def _recent(results: Results, at: datetime) -> Result | None:
+def _recent(results: Results, since: datetime) -> Result | None:
     newest = results.newest
-    return newest if newest and newest.when.first >= LOOK_BACK.before(at) else None
+    return newest if newest and newest.when.first >= since else None
 
 
 def _reported(results: Results, newest: Result, method: str, at: datetime) -> Reading[float] | Missing:
     refused = unusable(newest, LOOK_BACK, at)
     if refused:
         return refused
-    base = reading(newest, _TIERS[0][1].analyte, results.notes(newest))
+    base = reading(newest, _TIERS[0][1].series.analyte, results.notes(newest))
     return Reading(
         base.value, UNIT, base.when, base.source, as_sent=base.as_sent, method=method, notes=base.notes
     )  # fmt: skip
@@ -119,32 +151,46 @@ def _computed(chart: Chart, results: Results, newest: Result, at: datetime) -> R
 def computed(chart: Chart, creatinine: Result, at: datetime) -> float | None:
     """CKD-EPI 2021 of one creatinine; None without an age of 18 or more at its date, a sex, or an exact value."""
     birth, sex = chart.person.birth, chart.read(SEX, at)
-    age = age_on(birth, creatinine.when) if birth else None
-    usable = creatinine.value is not None and not creatinine.comparator
-    if age is None or age < 18 or isinstance(sex, Missing) or not usable or creatinine.value is None:
+    return None if birth is None or isinstance(sex, Missing) else _of(creatinine, birth, sex.value)
+
+
+def _of(creatinine: Result, birth: When, sex: Literal["female", "male"]) -> float | None:
+    if creatinine.value is None or creatinine.comparator:
         return None
-    return egfr_ckd_epi_2021(creatinine.value, age, sex.value)
+    age = age_on(birth, creatinine.when)
+    return egfr_ckd_epi_2021(creatinine.value, age, sex) if age is not None and age >= 18 else None
 
 
-class Point(Feature[tuple[tuple[datetime, float], ...]]):
-    """Every outpatient eGFR up to `at`, newest first, as (instant, value): computed where there is a creatinine."""
+class Point(NamedTuple):
+    """An eGFR of some day; `ckd_epi_2021` tells whether it may be compared with the one computed here."""
+
+    at: datetime
+    value: float
+    ckd_epi_2021: bool
+
+
+class Points(Feature[tuple[Point, ...]]):
+    """Every outpatient eGFR up to `at`: computed from each creatinine, then reported by whatever equation."""
 
     def needs(self) -> tuple[Need, ...]:
-        return (*CREATININE.needs(), EGFR_NEED, ENCOUNTERS_NEED)
+        return _NEEDS
 
-    def read(self, chart: Chart, at: datetime) -> tuple[tuple[datetime, float], ...]:
-        points = [
-            (r.at, value)
-            for r in outpatient(chart, chart.read(CREATININE, at)).counted
-            if (value := computed(chart, r, at)) is not None
-        ]
-        for series in (*(s for _, s in _TIERS), _NEVER_FOR_RISK):
-            found = outpatient(chart, chart.read(series, at)).counted
-            points += [(r.at, r.value) for r in found if r.value is not None and not r.comparator]
-        return tuple(sorted(points, reverse=True))
+    def read(self, chart: Chart, at: datetime) -> tuple[Point, ...]:
+        points = self._computed(chart, at)
+        for method, feature in (*_TIERS, ("", _NEVER_FOR_RISK)):
+            exact = (r for r in chart.read(feature, at).counted if not r.comparator)
+            points += [Point(r.at, r.value, method == _SAME_EQUATION) for r in exact if r.value is not None]
+        return tuple(points)
+
+    def _computed(self, chart: Chart, at: datetime) -> list[Point]:
+        birth, sex = chart.person.birth, chart.read(SEX, at)
+        if birth is None or isinstance(sex, Missing):
+            return []
+        values = ((r.at, _of(r, birth, sex.value)) for r in chart.read(OUTPATIENT, at).counted)
+        return [Point(moment, value, True) for moment, value in values if value is not None]
 
 
-POINTS = Point()
+POINTS = Points()
 EGFR = Egfr()
 
 
@@ -152,44 +198,42 @@ class EarlierBelow60(Feature[Reading[float] | Missing]):
     """An eGFR below 60 at least 90 days before the one used: what makes kidney disease chronic."""
 
     def needs(self) -> tuple[Need, ...]:
-        return POINTS.needs()
+        return _NEEDS
 
     def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
         used = chart.read(EGFR, at)
         if isinstance(used, Missing) or used.when is None:
             return Missing("never recorded")
-        for moment, value in chart.read(POINTS, at):
-            if value < 60 and used.when - moment >= timedelta(days=90):
-                return Reading(value, UNIT, moment)
-        return Missing("never recorded")
+        limit = used.when - timedelta(days=90)
+        low = max((p for p in chart.read(POINTS, at) if p.value < 60 and p.at <= limit), default=None)
+        return Reading(low.value, UNIT, low.at) if low else Missing("never recorded")
 
 
 class SustainedFall(Feature[Reading[float] | Missing]):
-    """A fall of eGFR within twelve months that two results in a row confirm: 25 % with a worse category, or 15 and more.
+    """A fall of eGFR within 12 months that two results in a row confirm: 25 % with a worse category, or 15 and more.
 
-    The value is the earlier eGFR from which it fell. NICE NG203 names the criterion.
+    The value is the earlier eGFR from which it fell. Only CKD-EPI 2021 values are compared: another equation is another
+    number for the same kidney. The confirming result is of another day. NICE NG203 names the criterion.
     """
 
     def needs(self) -> tuple[Need, ...]:
-        return POINTS.needs()
+        return _NEEDS
 
     def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
         used = chart.read(EGFR, at)
-        if isinstance(used, Missing) or used.when is None:
+        if isinstance(used, Missing) or used.when is None or used.method not in ("CKD-EPI 2021", _SAME_EQUATION):
             return Missing("never recorded")
-        points = [p for p in chart.read(POINTS, at) if p[0] < used.when and p[0] >= months(12).before(used.when)]
+        first, last = months(12).before(used.when), used.when - A_DAY
+        points = sorted((p for p in chart.read(POINTS, at) if p.ckd_epi_2021 and first <= p.at <= last), reverse=True)
         if len(points) < 2:
             return Missing("never recorded")
-        (_, confirming), *earlier = points
-        for moment, value in earlier:
-            if all(_fell(value, later) for later in (used.value, confirming)):
-                return Reading(value, UNIT, moment)
+        confirming, *earlier = points
+        for point in earlier:  # newest first
+            if _fell(point.value, used.value) and _fell(point.value, confirming.value):
+                return Reading(point.value, UNIT, point.at)
         return Missing("never recorded")
 
 
 def _fell(earlier: float, later: float) -> bool:
     quarter = later <= 0.75 * earlier and g_stage(later) != g_stage(earlier)
     return quarter or earlier - later >= 15
-
-
-__all__ = ["CREATININE", "EGFR", "HOSPITAL", "POINTS", "EarlierBelow60", "SustainedFall", "round_half_up"]

@@ -43,7 +43,7 @@ def kidney_failure_risk(
     """
     x = {"age": age / 10, "male": float(male), "egfr": egfr / 5, "log_acr": math.log(acr), **others}
     linear = sum(beta * (x[name] - MEANS[name]) for name, beta in BETAS[variables].items())
-    return 1.0 - BASELINES[variables, region][years] ** math.exp(linear)
+    return 1.0 - math.pow(BASELINES[variables, region][years], math.exp(linear))
 
 
 def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Literal["female", "male"]) -> float:

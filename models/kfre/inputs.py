@@ -1,7 +1,7 @@
 """The rows of the kidney failure equations: what each variant asks of a chart."""
 
 from cds import Age, Deceased, Latest, Predictors, Sex, lab_series, months
-from models.kfre import gates
+from models.kfre import acute, gates
 from models.kfre.albuminuria import DIABETES, HYPERTENSION, Albuminuria
 from models.kfre.earlier import EarlierInputs
 from models.kfre.egfr import EGFR, EarlierBelow60, SustainedFall
@@ -19,9 +19,9 @@ class FourVariables(Predictors):
     esrd = gates.ESRD
     pregnancy = gates.Pregnancy()
     aki_diagnosis = gates.AKI_DIAGNOSIS
-    acute_rise = gates.AcuteRise()
-    unexplained_rise = gates.UnexplainedRise()
-    unusable_creatinine = gates.UnusableCreatinine()
+    acute_rise = acute.AcuteRise()
+    unexplained_rise = acute.UnexplainedRise()
+    unusable_creatinine = acute.UnusableCreatinine()
     egfr = EGFR
     acr = Albuminuria()
     earlier_below_60 = EarlierBelow60()

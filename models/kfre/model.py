@@ -17,7 +17,7 @@ HORIZONS = (2, 5)
 
 
 class KfreSettings(ModelSettings):
-    """`[models.kfre]` of site.toml. `region` has no default: the baselines differ, and a guess would be a wrong number."""
+    """`[models.kfre]` of site.toml. `region` has no default: baselines differ, and a guess would be a wrong number."""
 
     region: Region
     referral_percent: float = Field(default=5.0, ge=3.0, le=5.0)
@@ -28,6 +28,8 @@ class Kfre(RiskModel):
     """What the three variants share."""
 
     variables: ClassVar[Variables]
+    extra_inputs: ClassVar[tuple[str, ...]] = ()
+    """What the variant asks beyond age, sex, eGFR and albumin; a diagnosis that was not recorded counts as absent."""
     settings_type = KfreSettings
     settings: KfreSettings
 
@@ -41,33 +43,34 @@ class Kfre(RiskModel):
         refusal = first_refusal(row)
         if refusal is not None or isinstance(row.acr, Missing):
             return refusal
-        missing = [name for name in self._extra_inputs() if isinstance(getattr(row, name), Missing)]
+        missing = [name for name in self.extra_inputs if isinstance(getattr(row, name), Missing)]
         if missing and self.variables == 8:
             return Refusal("variant-inputs", f"the 8-variable equation needs {', '.join(missing)}")
         if row.acr.bound == "at least" and not self._raises(self.predict(row)):
-            return Refusal("acr-above-range", f"urine albumin-creatinine ratio above the assay's range ({row.acr.as_sent})")
+            above = f"urine albumin-creatinine ratio above the assay's range ({row.acr.as_sent})"
+            return Refusal("acr-above-range", above)
         return None
 
     def predict(self, row: FourVariables) -> Sequence[Estimate]:
         age, sex, egfr, acr = row.age, row.sex, row.egfr, row.acr
-        if isinstance(age, Missing) or isinstance(sex, Missing) or isinstance(egfr, Missing) or isinstance(acr, Missing):
-            raise ValueError("a row with a missing input was not refused")
-        others = {name: _number(getattr(row, name)) for name in self._extra_inputs()}
+        if (
+            isinstance(age, Missing)
+            or isinstance(sex, Missing)
+            or isinstance(egfr, Missing)
+            or isinstance(acr, Missing)
+        ):
+            raise TypeError("a row with a missing input was not refused")
         male = sex.value == "male"
-        return tuple(
-            Estimate(OUTCOME, years, kidney_failure_risk(
-                self.variables, self.settings.region, years, age.value, male, egfr.value, acr.value, **others
-            ))
+        others = {name: _number(getattr(row, name)) for name in self.extra_inputs}
+        which, region = self.variables, self.settings.region
+        risks = (
+            kidney_failure_risk(which, region, years, age.value, male, egfr.value, acr.value, **others)
             for years in HORIZONS
-        )  # fmt: skip
+        )
+        return tuple(Estimate(OUTCOME, years, risk) for years, risk in zip(HORIZONS, risks, strict=True))
 
     def cautions(self, row: FourVariables) -> Sequence[str]:
         return tuple(_cautions(row))
-
-    def _extra_inputs(self) -> tuple[str, ...]:
-        if self.variables == 6:
-            return ("diabetes", "hypertension")
-        return ("albumin", "phosphate", "bicarbonate", "calcium") if self.variables == 8 else ()
 
     def _raises(self, estimates: Sequence[Estimate]) -> bool:
         two, five = (estimate.probability for estimate in estimates)
@@ -85,17 +88,17 @@ class Kfre(RiskModel):
             "acr": Reading(float(values["acr"]), "mg/g", _NOON),
             "earlier_below_60": Reading(50.0, "mL/min/{1.73_m2}", _NOON - timedelta(days=100)),
         }
-        for name in ("albumin", "phosphate", "bicarbonate", "calcium"):
+        for name in cls.extra_inputs:
             if cls.variables == 8:
                 given[name] = Reading(float(values[name]))
-        for name in ("diabetes", "hypertension"):
-            if cls.variables == 6 and values[name] == "1":
+            elif values[name] == "1":
                 given[name] = Reading(True)
         row: Predictors = cls.predictors.given(_NOON, **given)
         expected = {2.0: float(values["risk_2y"]), 5.0: float(values["risk_5y"])}
         return Reference(row, {"region": values["region"]}, expected)
 
 
+EIGHT = ("albumin", "phosphate", "bicarbonate", "calcium")
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -109,14 +112,27 @@ class Kfre6(Kfre):
     id = "kfre-6"
     variables = 6
     predictors = SixVariables
-    card_of_variant: ClassVar[Mapping[str, Any]] = {"name": "Kidney Failure Risk Equation (6-variable)"}
+    extra_inputs = ("diabetes", "hypertension")
+    card_of_variant: ClassVar[Mapping[str, Any]] = {
+        "name": "Kidney Failure Risk Equation (6-variable)",
+        "inputs": dict.fromkeys(extra_inputs, "an active diagnosis, or none recorded"),
+    }
 
 
 class Kfre8(Kfre):
     id = "kfre-8"
     variables = 8
     predictors = EightVariables
-    card_of_variant: ClassVar[Mapping[str, Any]] = {"name": "Kidney Failure Risk Equation (8-variable)"}
+    extra_inputs = EIGHT
+    card_of_variant: ClassVar[Mapping[str, Any]] = {
+        "name": "Kidney Failure Risk Equation (8-variable)",
+        "inputs": {
+            "albumin": "serum albumin in g/dL of 12 months",
+            "phosphate": "serum phosphate in mg/dL of 12 months",
+            "bicarbonate": "bicarbonate or total carbon dioxide in mmol/L of 12 months",
+            "calcium": "total serum calcium in mg/dL of 12 months, uncorrected",
+        },
+    }
 
 
 def _number(answer: Reading[Any] | Missing) -> float:
@@ -150,8 +166,8 @@ def _cautions(row: FourVariables) -> Sequence[str]:
         said.append("age 80 or more: the equation does not count death before kidney failure")
     if isinstance(row.age, Reading) and row.age.value > 90:
         said.append("age over 90: few people of this age were in the studies")
-    for answer in (row.egfr, row.acr):
-        said += answer.notes
+    for name in ("egfr", "acr", *EIGHT):
+        said += getattr(row, name).notes if hasattr(row, name) else ()
     if isinstance(row.egfr, Reading):
         if not chronic(row):
             said.append("one eGFR, not yet confirmed chronic")
@@ -174,7 +190,11 @@ def _records(row: FourVariables) -> list[str]:
         said.append("a disease-specific equation is preferred (KDIGO 2024)")
     if isinstance(row.unusable_creatinine, Reading):
         found = row.unusable_creatinine
-        said.append(f"a creatinine of {day_text(found.when)} ({found.as_sent}) could not be read; acute injury is not ruled out")
-    if isinstance(row.esrd, Reading) and isinstance(row.egfr, Reading) and row.egfr.value >= 30:
+        what = f"a creatinine of {day_text(found.when)} ({found.as_sent}) could not be read"
+        said.append(f"{what}; acute injury is not ruled out")
+    only_esrd = (
+        isinstance(row.esrd, Reading) and isinstance(row.transplant, Missing) and isinstance(row.dialysis, Missing)
+    )
+    if only_esrd and isinstance(row.egfr, Reading) and row.egfr.value >= 30:
         said.append(f"record conflicts with eGFR {round_half_up(row.egfr.value)}; check the problem list")
     return said

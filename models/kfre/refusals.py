@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from cds import Missing, Reading, Refusal, day_text, slug
+from models.kfre.albuminuria import PROTEIN
 from models.kfre.equation import round_half_up
 from models.kfre.inputs import FourVariables
 
 
 def first_refusal(row: FourVariables) -> Refusal | None:
-    """The first gate that closes: deceased, age, sex, transplant, dialysis, ESRD, pregnancy, AKI, eGFR, urine albumin."""
+    """The first gate that closes: deceased, age, sex, transplant, dialysis, ESRD, pregnancy, AKI, eGFR, albumin."""
     return next(_refusals(row), None)
 
 
@@ -59,14 +60,15 @@ def _egfr(row: FourVariables) -> Iterator[Refusal]:
 
 def egfr_text(missing: Missing) -> str:
     """Why there is no eGFR, for a clinician."""
-    return _text("creatinine or eGFR", "12 months", missing, short="creatinine or eGFR")
+    return _text("creatinine or eGFR", "12 months", missing, short="creatinine or eGFR of")
 
 
 def acr_text(missing: Missing) -> str:
     """Why there is no urine albumin, for a clinician."""
     if missing.why == "not calculable":
         return f"urine ACR of {_shown(missing)} is below what the assay measures"
-    return _text("urine albumin-creatinine ratio", "24 months", missing, short="urine ACR")
+    short = "urine" if missing.shown.startswith(PROTEIN) else "urine ACR of"
+    return _text("urine albumin-creatinine ratio", "24 months", missing, short)
 
 
 _FAULTS = {
@@ -77,7 +79,7 @@ _FAULTS = {
     "no date": "has no date",
     "modified": "carries a modifier that is not known here",
     "not readable": "cannot be read",
-    "not precise enough": "lacks a precise date",
+    "not precise enough": "has no date precise enough, or is from before age 18",
 }
 
 
@@ -90,11 +92,11 @@ def _text(name: str, period: str, missing: Missing, short: str) -> str:
         case "method not accepted":
             return f"no creatinine in the last {period}, only an eGFR by an equation that does not serve for risk"
         case "unit not accepted" if not _has_unit(missing.shown):
-            return f"{short} of {_shown(missing)} has no unit"
+            return f"{short} {_shown(missing)} has no unit"
         case "unit not accepted":
-            return f"{short} of {_shown(missing)} has a unit that is not accepted"
+            return f"{short} {_shown(missing)} has a unit that is not accepted"
         case why:
-            return f"{short} of {_shown(missing)} {_FAULTS.get(why, why)}"
+            return f"{short} {_shown(missing)} {_FAULTS.get(why, why)}"
 
 
 def _has_unit(shown: str) -> bool:

@@ -1,0 +1,212 @@
+"""The command line as somebody uses it: what it prints, and with which exit code it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cds.ledger import Keyring
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORT = ROOT / "fhir_fixtures" / "export"
+PATIENTS = ROOT / "fhir_fixtures" / "patients"
+AT = "2026-11-22T14:02:00Z"
+SITE = """
+trust = "open-on-loopback"
+region = "north-america"
+
+[services.kidney-failure-risk]
+stage = "live"
+"""
+
+
+def bedside(*arguments: str, cwd: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    own = {k: v for k, v in os.environ.items() if not k.startswith("BEDSIDE_")}
+    command = [sys.executable, "-m", "cds.cli", *arguments]
+    env = {**own, **environment, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd or ROOT, env=env, check=False)
+
+
+def scored(*arguments: str) -> dict[str, dict[str, object]]:
+    done = bedside("score", *arguments, "--json", "--region", "north-america", "--at", AT)
+    assert done.returncode == 0, done.stderr
+    return {line["patient"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "site.toml").write_text(SITE)
+    return tmp_path
+
+
+def test_score_answers_every_patient_of_the_export() -> None:
+    lines = scored(str(EXPORT))
+    assert len(lines) == 12
+    five_years = {name: line["estimates"][1]["probability"] for name, line in lines.items() if "estimates" in line}  # type: ignore[index]
+    assert {name: round(p * 100, 1) for name, p in five_years.items()} == {
+        "high-58m": 93.9,
+        "low-68f": 1.1,
+        "refer-64m": 15.4,
+        "si-units-66m": 18.8,
+        "single-61f": 7.5,
+    }
+
+
+def test_score_gives_a_reason_for_everybody_else() -> None:
+    lines = scored(str(EXPORT))
+    assert {name: line["reason"] for name, line in lines.items() if line["outcome"] == "not-scored"} == {
+        "aki-71f": "aki",
+        "deceased-74f": "deceased",
+        "dialysis-59f": "dialysis",
+        "missing-55f": "acr-too-old",
+        "stale-73f": "egfr-too-old",
+        "transplant-47m": "kidney-transplant",
+        "unit-70m": "acr-unit-not-accepted",
+    }
+
+
+def test_a_bundle_and_the_export_give_the_same_line() -> None:
+    assert scored(str(PATIENTS / "refer.json"))["refer-64m"] == scored(str(EXPORT))["refer-64m"]
+
+
+def test_score_without_a_region_is_a_usage_error_that_says_so() -> None:
+    """D30: a region is never guessed."""
+    done = bedside("score", str(EXPORT))
+    assert done.returncode == 2
+    assert "region is not set" in done.stderr
+
+
+def test_score_ends_with_3_when_something_was_rejected(tmp_path: Path) -> None:
+    (tmp_path / "Patient.ndjson").write_text('{"resourceType":"Patient","id":"a"}\n')
+    (tmp_path / "Observation.ndjson").write_text(
+        '{"resourceType":"Observation","status":"final"}\n'
+        "not json\n"
+        '{"resourceType":"Observation","subject":{"reference":"Patient/b"}}\n'
+    )
+    done = bedside("score", str(tmp_path), "--json", "--region", "elsewhere")
+    assert done.returncode == 3
+    assert [json.loads(line)["reason"] for line in done.stdout.splitlines()] == ["age"]
+    assert "Observation.ndjson:1: rejected: Observation: its subject has no reference" in done.stderr
+    assert "Observation.ndjson:2: rejected: JSON is malformed" in done.stderr
+    assert "Observation.ndjson:3: rejected: Observation: its patient is not in the data" in done.stderr
+
+
+def test_card_answers_a_request_without_a_server(tmp_path: Path) -> None:
+    request = {
+        "hook": "patient-view",
+        "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+        "context": {"userId": "Practitioner/p", "patientId": "nobody"},
+    }
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(request))
+    done = bedside("card", str(path), "--region", "north-america")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["resourceType"] == "OperationOutcome"
+    assert "prefetch.conditions" in done.stdout
+
+
+def test_card_refuses_what_is_no_request(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("{}")
+    done = bedside("card", str(tmp_path / "r.json"), "--region", "north-america")
+    assert (done.returncode, done.stderr.strip()) == (2, "hook is required")
+
+
+@pytest.mark.parametrize("name", ["kfre-4", "kfre-6", "kfre-8"])
+def test_models_show_prints_the_card_with_what_is_unverified(name: str) -> None:
+    done = bedside("models", "show", name, "--region", "elsewhere")
+    assert done.returncode == 0
+    assert "unverified:" in done.stdout
+    assert "JAMA 2016;315:164" in " ".join(done.stdout.split())
+
+
+def test_models_lists_what_is_not_ready_and_why() -> None:
+    assert "region is not set" in bedside("models").stdout
+
+
+def test_serve_refuses_without_trust(site: Path) -> None:
+    """D24: exit code 4, refused for safety."""
+    (site / "site.toml").write_text(SITE.replace('trust = "open-on-loopback"', ""))
+    done = bedside("serve", "--site", str(site))
+    assert done.returncode == 4
+    assert "refused" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::"])
+def test_serve_refuses_to_be_reachable_by_others(host: str) -> None:
+    assert bedside("serve", "--demo", "--host", host).returncode == 4
+
+
+def test_serve_needs_a_ledger_key(site: Path) -> None:
+    done = bedside("serve", "--site", str(site))
+    assert done.returncode == 2
+    assert "BEDSIDE_LEDGER_KEY" in done.stderr
+
+
+def test_an_unknown_key_in_site_toml_is_an_error(site: Path) -> None:
+    (site / "site.toml").write_text(SITE + "\n[models.kfre]\nreigon = 1\n")
+    done = bedside("check", "--site", str(site))
+    assert done.returncode == 1
+    assert "models.kfre.reigon" in done.stdout
+
+
+def test_check_says_what_fails_and_how_to_mend_it() -> None:
+    done = bedside("check")
+    assert done.returncode == 1
+    assert "fail  trust" in done.stdout
+    assert "bedside ledger key" in done.stdout
+
+
+def test_check_passes_on_a_whole_site(site: Path) -> None:
+    ledger = {"BEDSIDE_LEDGER": f"sqlite:///{site / 'l.sqlite'}", "BEDSIDE_LEDGER_KEY": Keyring.generate().text()}
+    assert bedside("ledger", "upgrade", "--site", str(site), **ledger).returncode == 0
+    done = bedside("check", "--site", str(site), **ledger)
+    assert {line.split()[0] for line in done.stdout.splitlines()} == {"pass"}
+    assert done.returncode == 0
+
+
+def test_check_counts_what_an_export_holds_and_what_does_not_map() -> None:
+    """D29: local codes and units are found by looking."""
+    done = bedside("check", str(EXPORT), "--region", "north-america")
+    assert done.returncode == 0
+    assert "http://loinc.org|2160-0" in done.stdout
+    assert "unit (none) is not accepted" in done.stdout
+
+
+def test_a_top_level_init_in_a_site_is_a_clear_error(site: Path) -> None:
+    """D28: it would hide Bedside's own models."""
+    (site / "models").mkdir()
+    (site / "models" / "__init__.py").touch()
+    done = bedside("models", "--site", str(site))
+    assert done.returncode == 2
+    assert "namespace" in done.stderr
+
+
+def test_a_sites_own_service_lives_beside_ours(site: Path) -> None:
+    (site / "hooks").mkdir()
+    (site / "hooks" / "greeting.py").write_text(
+        '"""Says nothing."""\nfrom cds import Guidance, HookCall, hook\n\n'
+        '@hook("patient-view", id="greeting", title="G", description="Silent", models=("kfre-4",))\n'
+        "def greeting(call: HookCall) -> Guidance:\n    return Guidance()\n"
+    )
+    done = bedside("check", "--site", str(site))
+    assert "service greeting: off" in done.stdout
+    assert "pass  service kidney-failure-risk" in done.stdout
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    done = bedside("--help")
+    for word in ("serve", "card", "score", "models", "check", "replay", "ledger", "4 refused for"):
+        assert word in done.stdout
+
+
+def test_the_command_starts_fast_without_the_heavy_libraries() -> None:
+    """No command pays for what it does not use."""
+    probe = (
+        "import sys, cds.cli.main; "
+        "print([m for m in ('sklearn', 'fhir', 'alembic', 'uvicorn', 'fastapi') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,124 @@
+"""What Ever means: which records count, when they were, and what cannot be read is not absent."""
+
+import pytest
+
+from cds import CONDITIONS, ENCOUNTERS, PROCEDURES, Ever, Missing, Reading, within_days
+from cds.errors import DataUnavailable
+from cds.fhir.chart import Chart
+from cds.fhir.codes import Vocabulary
+from cds.fhir.identity import Identity
+from cds.fhir.resources import read_leniently
+from tests.spec.charts import AT, DIALYSIS, Json, chart, dated, latest, patient, rows, told
+
+EVER = Ever(DIALYSIS, needs=(CONDITIONS, PROCEDURES, ENCOUNTERS))
+
+
+@pytest.mark.parametrize(
+    ("table", "answer"),
+    [
+        ("Condition | onset\none | 2020-01-01", "True from one"),
+        ("Condition | recorded\none | 2020-01-01", "True from one"),
+        ("Condition | code\none | http://hl7.org/fhir/sid/icd-10-cm|Z992", "True from one"),
+        ("Condition | code\none | http://hl7.org/fhir/sid/icd-10|Z99.2", "never recorded"),
+        ("Condition | verification\none | confirmed", "True from one"),
+        ("Condition | verification\none | provisional", "True from one"),
+        ("Condition | verification\none | refuted", "never recorded"),
+        ("Condition | verification\none | entered-in-error", "never recorded"),
+        ("Condition | clinical\none | resolved", "True from one"),
+        ("Condition | modifier\none | urn:not", "never recorded"),
+        ("Condition | onset\none | 2026-11-23", "never recorded"),
+        ("Procedure | performed\none | 2020-01-01", "True from one"),
+        ("Procedure | status\none | in-progress", "True from one"),
+        ("Procedure | status\none | stopped", "True from one"),
+        ("Procedure | status\none | not-done", "never recorded"),
+        ("Procedure | status\none | preparation", "never recorded"),
+        ("Procedure | status\none | entered-in-error", "never recorded"),
+        ("Procedure | status\none | null", "never recorded"),
+        ("Procedure | modifier\none | urn:not", "never recorded"),
+        ("Procedure | performed\none | 2026-11-23", "never recorded"),
+        ("Procedure | started | ended\none | 2026-11-01 | 2027-01-01", "True from one"),  # it has begun
+        ("Procedure | started | ended\none | 2026-11-23 | 2027-01-01", "never recorded"),
+        ("Encounter | type\none | 265764009", "never recorded"),
+        ("Encounter | type\none | http://snomed.info/sct|265764009", "True from one"),
+        ("Encounter | type | status\none | http://snomed.info/sct|265764009 | planned", "never recorded"),
+        ("Encounter | type | status\none | http://snomed.info/sct|265764009 | cancelled", "never recorded"),
+        ("Encounter | type | status\none | http://snomed.info/sct|265764009 | arrived", "True from one"),
+        ("Observation | code\none | 11041-1", "True from one"),
+        ("Observation | code | status\none | 11041-1 | preliminary", "never recorded"),
+    ],
+)
+def test_which_records_count(table: str, answer: str) -> None:
+    assert latest(table, EVER) == answer
+
+
+@pytest.mark.parametrize(
+    ("table", "when"),
+    [
+        ("Condition | onset | recorded\none | 2020-01-01T08:00:00Z | 2021-01-01", "2020-01-01T08:00:00Z"),
+        ("Condition | recorded\none | 2021-01-01T08:00:00Z", "2021-01-01T08:00:00Z"),
+        ("Condition | recorded | onset\none | 2021-01-01T08:00:00Z | long ago", "2021-01-01T08:00:00Z"),
+        ("Procedure | started | ended\none | 2021-01-01 | 2021-01-02T08:00:00Z", "2021-01-02T08:00:00Z"),
+        ("Procedure | started\none | 2021-01-01T08:00:00Z", "2021-01-01T08:00:00Z"),
+    ],
+)
+def test_when_a_record_was(table: str, when: str) -> None:
+    answer = EVER.read(chart(table), AT)
+    assert isinstance(answer, Reading)
+    assert answer.when == dated(when)
+
+
+def test_a_condition_without_a_time_has_its_encounters() -> None:
+    visit = "Encounter | begin\nvisit | 2021-01-01T08:00:00Z"
+    for reference in ("Encounter/visit", "Encounter/visit/_history/2", "urn:uuid:visit"):
+        answer = EVER.read(chart(visit, f"Condition | encounter\none | {reference}"), AT)
+        assert isinstance(answer, Reading)
+        assert answer.when == dated("2021-01-01T08:00:00Z")
+    for reference in ("https://other.example/fhir/Encounter/visit", "Encounter/another", "#visit"):
+        answer = EVER.read(chart(visit, f"Condition | encounter\none | {reference}"), AT)
+        assert isinstance(answer, Reading)
+        assert answer.when is None
+
+
+def test_the_newest_record_is_named_and_dated_ones_come_first() -> None:
+    answer = EVER.read(chart("Condition | onset\nundated |\nold | 2020\nnew | 2021"), AT)
+    assert told(answer) == "True from new"
+
+
+@pytest.mark.parametrize("need", ["conditions", "procedures", "encounters"])
+def test_what_was_not_read_is_not_absent(need: str) -> None:
+    with pytest.raises(DataUnavailable) as fault:
+        latest("Condition | onset", EVER, unread=(need,))
+    assert fault.value.keys == (need,)
+
+
+def broken(resource: Json, **members: object) -> Chart:
+    located = [(read_leniently(one), None) for one in (patient(), resource | members)]
+    return Chart.of(located, Identity("p"), Vocabulary([DIALYSIS]))
+
+
+def test_a_procedure_that_cannot_be_read_is_not_absent() -> None:
+    procedure = next(rows("Procedure | performed\none | 2020-01-01"))
+    with pytest.raises(DataUnavailable):
+        EVER.read(broken(procedure, status=7), AT)
+
+
+def test_a_conditions_status_that_cannot_be_read_counts_as_absent() -> None:
+    condition = next(rows("Condition | onset\none | 2020-01-01"))
+    assert told(EVER.read(broken(condition, clinicalStatus="resolved", verificationStatus="x"), AT)) == "True from one"
+
+
+@pytest.mark.parametrize(
+    ("performed", "within"),
+    [
+        ("2026-08-24T14:02:00Z", True),
+        ("2026-08-24T14:01:59Z", False),
+        ("2026-08-24", True),  # it may have been in the afternoon
+        ("2026-08-23", False),
+        ("2026-08", True),
+        ("2026-07", False),
+    ],
+)
+def test_a_record_lies_within_a_window_when_any_instant_of_it_may(performed: str, within: bool) -> None:
+    recent = Ever(DIALYSIS, holds=lambda c, f, at: within_days(c, f, at, 90), needs=())
+    answer = recent.read(chart(f"Procedure | performed\none | {performed}"), AT)
+    assert isinstance(answer, Reading if within else Missing)
