@@ -83,7 +83,8 @@ def _observation(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
 
 def _speaks(holder: Component) -> bool:
     values = (holder.value_quantity, holder.value_integer, holder.value_string, holder.value_codeable_concept)
-    return any(value is not None for value in values)
+    others = (holder.value_boolean, holder.value_date_time, holder.value_range, holder.value_ratio)
+    return any(value is not None for value in (*values, *others))
 
 
 def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary: Vocabulary) -> Fact:

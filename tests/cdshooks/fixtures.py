@@ -1,0 +1,44 @@
+"""Servers for the tests of the protocol, the web and the cards."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cds.ledger import Keyring, Ledger
+from tests.cdshooks.desk import Desk, site
+
+
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with its tables and nothing in them, to be copied."""
+    path = tmp_path_factory.mktemp("ledger") / "empty.sqlite"
+    Ledger.open(f"sqlite:///{path}", Keyring.generate(), create=True).close()
+    return path
+
+
+@pytest.fixture
+def open_desk(tmp_path_factory: pytest.TempPathFactory, empty_ledger: Path) -> Iterator[Callable[..., Desk]]:
+    """Opens a server: `site` is one made elsewhere, everything else are settings."""
+    opened: list[Desk] = []
+
+    def make(served: Any = None, *, demo: bool = False, **changes: Any) -> Desk:
+        opened.append(Desk(served or site(**changes), tmp_path_factory.mktemp("desk"), empty_ledger, demo=demo))
+        return opened[-1]
+
+    yield make
+    for desk in opened:
+        desk.close()
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    """The kidney service, live and strict, with nothing to fetch from."""
+    return open_desk()
+
+
+@pytest.fixture
+def lenient(open_desk: Callable[..., Desk]) -> Desk:
+    """The same service, which takes what known clients send outside the rules."""
+    return open_desk(lenient=True)
