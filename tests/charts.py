@@ -17,7 +17,7 @@ from cds.site import Site, load_site
 
 Json = dict[str, Any]
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
-OUTPATIENT, WARD = "AMB", "IMP"
+ACTIVE, RESOLVED = "active", "resolved"
 
 
 @cache
@@ -40,7 +40,7 @@ def day(days: float) -> str:
 
 
 def concept(code: str) -> Json:
-    """A CodeableConcept of `system|code`s separated by blanks; a system is a short name or a URI, LOINC when left out."""
+    """A CodeableConcept of `system|code`s separated by blanks; a system is a short name or a URI, else LOINC."""
     pairs = [one.split("|") if "|" in one else ("loinc", one) for one in code.split(" ")]
     return {"coding": [{"system": URIS.get(system, (system,))[0], "code": code} for system, code in pairs]}
 
@@ -106,7 +106,7 @@ def during(id_: str) -> Json:
 
 
 SCORED = (creatinine(2.0, ago(30), id="cr"), acr(100, ago(30), id="acr"))
-"""What it takes for a 66-year-old man: 5-year risk 6.7 %, so that any gate that closes is seen to close."""
+"""What it takes for a 66-year-old man: 5-year risk 7.3 %, so that any gate that closes is seen to close."""
 
 
 def chart(*resources: Json, who: Json | None = None, unread: Iterable[str] = (), **kfre: Any) -> Chart:

@@ -95,8 +95,9 @@ def _fault(value: Resource | None, need: Need) -> str | None:
 
 
 def _severe(issues: Any) -> bool:
-    found = [i.get("severity") for i in issues or () if isinstance(i, dict)] if isinstance(issues, list) else []
-    return not found or any(severity in ("error", "fatal") for severity in found)
+    """Whether an outcome says more than a warning; one that does not say how severe it is, does."""
+    found = [i.get("severity") for i in issues if isinstance(i, dict)] if isinstance(issues, list) else []
+    return not found or any(severity not in ("warning", "information") for severity in found)
 
 
 def _suffices(value: Resource, need: Need) -> bool:

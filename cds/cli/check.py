@@ -67,7 +67,9 @@ def _print_codes(site: Site, file: Path) -> None:
                 mapped[resource.resource_type or "", code, name] += 1
                 if unit_refused is not None:
                     refused[code, unit_refused] += 1
-    table = Table("Count", "Type", "Code", "Maps to", box=None, header_style="bold")
+    table = Table("Count", "Type", box=None, header_style="bold")
+    table.add_column("Code", overflow="fold")
+    table.add_column("Maps to", no_wrap=True)
     for (kind, code, name), count in sorted(mapped.items(), key=lambda m: (m[0][2] == "", -m[1], m[0])):
         table.add_row(str(count), kind, code, name or "-")
     out.print(table)

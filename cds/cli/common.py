@@ -29,7 +29,8 @@ AtOption = Annotated[
     str | None, typer.Option("--at", help="As of this day or instant (2026-11-22, 2026-11-22T14:02:00Z). Default: now.")
 ]
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a pipe or a file nothing is cut to fit a screen.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ import yaml
 from rich.table import Table
 
 from cds.cli.common import USAGE, RegionOption, SiteOption, out, stop, told
+from cds.features.needs import bulk_types, template
 from cds.settings import read_settings
 from cds.site import Site, load_site
 
@@ -43,5 +44,7 @@ def _show(site: Site, name: str) -> None:
         stop(USAGE, f"{name}: {site.unavailable.get(name, 'there is no such model')}")
     card: dict[str, Any] = model.card.model_dump(mode="json", exclude_defaults=True)
     card["settings"] = model.settings.model_dump(mode="json")
-    card["needs"] = [need.key for need in model.predictors.needs()]
-    out.print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110), markup=False)
+    needs = model.predictors.needs()
+    card["prefetch"] = {need.key: template(need, site.vocabulary) for need in needs}
+    card["bulk_types"] = list(bulk_types(needs))
+    out.print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=1000), markup=False)

@@ -28,7 +28,7 @@ def subject_of(resource: Resource) -> Reference | None:
 
 
 def split(reference: str) -> tuple[str, str]:
-    """A reference as (base, "Type/id"), without its version. What has no base (`urn:`, `#contained`, `/path`) stays whole."""
+    """A reference as (base, "Type/id"), unversioned. What has no base (`urn:`, `#contained`, `/path`) stays whole."""
     plain = reference.split("/_history/", 1)[0]
     if plain.startswith(("urn:", "#", "/")):
         return "", plain
@@ -47,6 +47,7 @@ class Identity:
         self.patient_id = patient_id
         self._bases = frozenset(base.rstrip("/") for base in bases) | {""}
         self._names = {f"Patient/{patient_id}", f"urn:uuid:{patient_id}"}
+        self._owned: set[str | None] = set()
         self._server: str | None = None
 
     def know(self, patient: Resource, full_url: str | None = None) -> None:
@@ -91,6 +92,9 @@ class Identity:
             return
         if not kind:
             raise WrongPatient("a resource has no type: whose it is cannot be said", expressions=("resourceType",))
+        subject = resource.subject
+        if subject and subject.reference in self._owned and not resource.patient and not resource.beneficiary:
+            return  # a chart spells its patient in one or two ways, some hundred times
         subjects = subjects_of(resource)
         if not all(subject.reference for subject in subjects) or (not subjects and kind in READ_TYPES):
             how = "by identifier only" if any(subject.identifier for subject in subjects) else "for nobody"
@@ -98,6 +102,7 @@ class Identity:
             raise WrongPatient(message, expressions=(f"{kind}.subject",))
         if not all(self.owns(subject.reference or "") for subject in subjects):
             raise WrongPatient(f"a {kind} is about somebody else", expressions=(f"{kind}.subject",))
+        self._owned |= {subject.reference for subject in subjects}
 
     def _check_server(self, full_url: str) -> None:
         """All entries must come from one server: a relative reference is meant on its own entry's server."""

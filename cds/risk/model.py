@@ -40,6 +40,9 @@ class RiskModel(ABC):
     reference: ClassVar[str] = "reference.csv"
     """The file beside card.yaml with inputs and expected estimates that the conformance checks reproduce."""
 
+    folder: Traversable
+    """Where card.yaml and the reference file lie."""
+
     card_of_variant: ClassVar[Mapping[str, Any]] = {}
     """Members of card.yaml that differ for this class when several models share a folder."""
 
@@ -50,7 +53,9 @@ class RiskModel(ABC):
     @classmethod
     def build(cls, folder: Traversable, settings: ModelSettings) -> Self:
         """The model with the card.yaml of its folder. Raises SiteError when the card is incomplete."""
-        return cls(read_card(folder / "card.yaml", **cls.card_of_variant), settings)
+        model = cls(read_card(folder / "card.yaml", **cls.card_of_variant), settings)
+        model.folder = folder
+        return model
 
     @property
     def version(self) -> str:

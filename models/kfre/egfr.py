@@ -65,7 +65,7 @@ _TIERS = tuple(
 )
 """Reported eGFR codes in the order in which they may serve when there is no creatinine in twelve months.
 
-The first alone may also stand in for an older creatinine. Reported in hospital, it serves no more than a creatinine does.
+The first alone may also stand in for an older creatinine. Reported in hospital, none serves, as no creatinine does.
 """
 _SAME_EQUATION = _TIERS[0][0]
 _NEVER_FOR_RISK = Outpatient("egfr", "egfr_never_for_risk")

@@ -100,7 +100,7 @@ def _text(name: str, period: str, missing: Missing, short: str) -> str:
 
 
 def _has_unit(shown: str) -> bool:
-    return any(c.isalpha() or c in "/%" for c in shown)
+    return any(c.isalpha() or c in "/%" for c in shown.removeprefix(PROTEIN))
 
 
 def _shown(missing: Missing) -> str:

@@ -106,7 +106,11 @@ def words(fact: Fact) -> Iterator[str]:
 def day(moment: When | None) -> str:
     if moment is None:
         return "undated"
-    return f"{moment.first.astimezone(UTC):%Y-%m-%dT%H:%MZ}" if moment.exact else f"{moment.first:%Y-%m-%d}~{moment.last:%Y-%m-%d}"
+    return (
+        f"{moment.first.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+        if moment.exact
+        else f"{moment.first:%Y-%m-%d}~{moment.last:%Y-%m-%d}"
+    )
 
 
 def row_of(path: Path, vocabulary: Vocabulary) -> dict[str, str]:

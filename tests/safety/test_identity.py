@@ -203,7 +203,9 @@ def call(kidney: Deployed) -> Callable[[], Json]:
     id_ = next(one["id"] for one in records if one["resourceType"] == "Patient")
     context = {"userId": "Practitioner/one", "patientId": RIGHT}
     templates = {need.key: template(need, kidney.vocabulary) for need in kidney.needs}
-    moved = json.loads(json.dumps(records).replace(f"Patient/{id_}", f"Patient/{RIGHT}").replace(f'"{id_}"', f'"{RIGHT}"'))
+    moved = json.loads(
+        json.dumps(records).replace(f"Patient/{id_}", f"Patient/{RIGHT}").replace(f'"{id_}"', f'"{RIGHT}"')
+    )
     values = prefetch(moved, templates, context)
     for entry in (entry for value in values.values() for entry in (value or {}).get("entry", [])):
         entry["fullUrl"] = f"{HERE}/{entry['resource']['resourceType']}/{entry['resource']['id']}"

@@ -3,7 +3,12 @@
 import pytest
 
 from cds import Latest, Reading, lab_series, months
-from tests.spec.charts import AT, chart, dated, latest, told
+from cds.errors import DataUnavailable
+from cds.fhir.chart import Chart
+from cds.fhir.codes import Vocabulary
+from cds.fhir.identity import Identity
+from cds.fhir.resources import read_leniently
+from tests.spec.charts import AT, LAB_CODES, chart, dated, latest, patient, rows, told
 
 CREATININE = Latest(lab_series("creatinine"), within=months(12))
 
@@ -41,7 +46,9 @@ def test_d8_only_final_amended_and_corrected_results_count(status: str, answer: 
         ("cancelled", None),
     ],
 )
-def test_d8_a_newer_result_that_is_not_final_is_said_but_an_error_is_as_if_absent(status: str, note: str | None) -> None:
+def test_d8_a_newer_result_that_is_not_final_is_said_but_an_error_is_as_if_absent(
+    status: str, note: str | None
+) -> None:
     answer = CREATININE.read(
         chart(f"""
             Observation | effective  | value | unit  | status
@@ -112,12 +119,6 @@ def test_why_there_is_no_result(table: str, why: str) -> None:
 
 
 def test_a_result_of_the_wrong_json_type_is_not_readable() -> None:
-    from cds.fhir.chart import Chart
-    from cds.fhir.identity import Identity
-    from cds.fhir.resources import read_leniently
-    from tests.spec.charts import LAB_CODES, patient, rows
-    from cds.fhir.codes import Vocabulary
-
     broken = next(rows("Observation | effective | value | unit\none | 2026-11-01 | 1 | mg/dL"))
     broken["valueQuantity"]["value"] = "1.0"
     located = [(read_leniently(one), None) for one in (patient(), broken)]
@@ -191,8 +192,6 @@ def test_an_optional_need_that_was_not_read_is_not_absent() -> None:
 
 
 def test_a_required_need_that_was_not_read_raises() -> None:
-    from cds.errors import DataUnavailable
-
     with pytest.raises(DataUnavailable) as fault:
         latest("Observation | effective", CREATININE, unread=("creatinine",))
     assert fault.value.keys == ("creatinine",)

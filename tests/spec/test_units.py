@@ -90,7 +90,12 @@ def test_every_spelling_converts_by_its_factor(row: dict[str, str], member: str)
     assert answer.value == sent * float(row["factor"]) + float(row["offset"])
 
 
-RENAMED = {"creatinine": "serum_creatinine", "egfr": "egfr_reported", "albumin": "serum_albumin", "calcium": "calcium_total"}
+RENAMED = {
+    "creatinine": "serum_creatinine",
+    "egfr": "egfr_reported",
+    "albumin": "serum_albumin",
+    "calcium": "calcium_total",
+}
 
 
 @pytest.fixture(scope="session")
