@@ -200,6 +200,15 @@ def _deployed(
         return None
     running = {name: models[name] for name in chosen}
     needs = union(need for model in running.values() for need in model.predictors.needs())
+    versions = [f"{model.id} {model.version} {model.settings!r}" for model in running.values()]
     return Deployed(
-        service, own, running, needs, vocabulary, reach, lenient=settings.lenient, hooks=frozenset(service.hooks)
+        service,
+        own,
+        running,
+        needs,
+        vocabulary,
+        reach,
+        lenient=settings.lenient,
+        hooks=frozenset(service.hooks),
+        fingerprint="; ".join([*versions, repr(own)]),
     )  # fmt: skip

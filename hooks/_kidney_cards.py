@@ -4,8 +4,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from cds import (
-    REASON_SYSTEM, Action, Card, Coding, Guidance, HookCall, Link, Missing, NotScored, Reading, Risk, Source, Suggestion,
-    day_text, in_100, plain, risk_assessment, table,
+    REASON_SYSTEM,
+    Action,
+    Card,
+    Coding,
+    Guidance,
+    HookCall,
+    Link,
+    NotScored,
+    Reading,
+    Risk,
+    Source,
+    Suggestion,
+    day_text,
+    in_100,
+    plain,
+    risk_assessment,
+    table,
 )  # fmt: skip
 from models.kfre.albuminuria import in_both_units
 from models.kfre.equation import round_half_up
@@ -23,7 +38,9 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance | None:
         return None
     summary, indicator, advice, refer = said
     saves = _save(call, risk)
-    suggestions = [] if call.settings.system_action else [Suggestion("Save this risk assessment to the chart", (saves,))]
+    suggestions = (
+        [] if call.settings.system_action else [Suggestion("Save this risk assessment to the chart", (saves,))]
+    )
     if refer and (chronic(risk.row) or risk.row.egfr.value < 30) and not _in_care(risk):
         suggestions.append(Suggestion("Draft a nephrology referral", (_referral(call, summary),)))
     if risk.row.acr.bound:
@@ -96,7 +113,9 @@ def _message(call: HookCall, risk: Risk) -> tuple[str, Any, str, bool] | None:
     return _below_thresholds(call, risk, p5, threshold, care)
 
 
-def _below_thresholds(call: HookCall, risk: Risk, p5: str, threshold: float, care: bool) -> tuple[str, Any, str, bool] | None:
+def _below_thresholds(
+    call: HookCall, risk: Risk, p5: str, threshold: float, care: bool
+) -> tuple[str, Any, str, bool] | None:
     criterion = next(_criteria(risk), None)
     if criterion is not None and not care:
         text = f"{criterion}: consider nephrology referral. Kidney failure risk {p5} in 5 years."
@@ -164,7 +183,9 @@ def _inputs(risk: Risk) -> list[tuple[str, str, str]]:
             rows.append((name.capitalize(), f"{answer.value:.4g} {unit}", day_text(answer.when)))
     for name in ("diabetes", "hypertension"):
         if hasattr(row, name):
-            rows.append((name.capitalize(), "recorded" if isinstance(getattr(row, name), Reading) else "not recorded", ""))
+            rows.append(
+                (name.capitalize(), "recorded" if isinstance(getattr(row, name), Reading) else "not recorded", "")
+            )
     return rows
 
 
@@ -227,7 +248,11 @@ def _source(call: HookCall, model_id: str) -> Source:
 def _save(call: HookCall, risk: Risk) -> Action:
     title = call.models[risk.model].card.name
     assessment = risk_assessment(
-        risk, title=title, patient_id=call.patient_id, encounter_id=call.encounter_id, identifier=call.id_of("assessment")
+        risk,
+        title=title,
+        patient_id=call.patient_id,
+        encounter_id=call.encounter_id,
+        identifier=call.id_of("assessment"),
     )
     return Action("create", "Save the kidney failure risk as a RiskAssessment", assessment)
 
@@ -243,7 +268,10 @@ CREATININE_ORDER = ("2160-0", "a serum creatinine")
 
 
 def _order(call: HookCall, order: tuple[str, str]) -> Action:
-    code = {"coding": [{"system": "http://loinc.org", "code": order[0]}], "text": order[1].split(" ", 1)[1].capitalize()}
+    code = {
+        "coding": [{"system": "http://loinc.org", "code": order[0]}],
+        "text": order[1].split(" ", 1)[1].capitalize(),
+    }
     return Action("create", f"Create a draft order for {order[1]}", _request(call, code, f"order-{order[0]}"))
 
 
@@ -264,7 +292,11 @@ def _request(call: HookCall, code: dict[str, Any], name: str) -> dict[str, Any]:
     return request
 
 
-LINKS = (Link("KDIGO 2024 guideline on chronic kidney disease", "https://kdigo.org/guidelines/ckd-evaluation-and-management/"),)
+LINKS = (
+    Link(
+        "KDIGO 2024 guideline on chronic kidney disease", "https://kdigo.org/guidelines/ckd-evaluation-and-management/"
+    ),
+)
 REASONS = (
     Coding("action-completed", REASON_SYSTEM, "Already under nephrology"),
     Coding("action-not-priority", REASON_SYSTEM, "Already discussed, or not a priority now"),

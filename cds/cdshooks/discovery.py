@@ -31,4 +31,3 @@ def _entry(deployed: Deployed, hook: str, version: str) -> dict[str, Any]:
     if version == "3.0":
         entry |= {"version": VERSIONS[version], "hookVersion": HOOK_VERSIONS[hook]}
     return entry
-

@@ -42,7 +42,9 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
     WrongPatient (412) when anything in prefetch or fetched is about somebody else.
     """
     if call.authorization and call.authorization.patient not in (None, call.patient_id):
-        raise WrongPatient("fhirAuthorization.patient is not context.patientId", expressions=("fhirAuthorization.patient",))
+        raise WrongPatient(
+            "fhirAuthorization.patient is not context.patientId", expressions=("fhirAuthorization.patient",)
+        )
     pages: dict[str, list[Resource]] = {}
     to_fetch: dict[str, list[Resource]] = {}
     failed: dict[str, str] = {}
@@ -57,7 +59,9 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
             pages[need.key] = [value] if value is not None else []
     why = cannot_fetch(call, reach) if to_fetch else None
     if why is not None:
-        failed |= {key: f"{'incomplete' if page else 'absent'} in prefetch, and {why}" for key, page in to_fetch.items()}
+        failed |= {
+            key: f"{'incomplete' if page else 'absent'} in prefetch, and {why}" for key, page in to_fetch.items()
+        }
         to_fetch = {}
     fetched = await _fetch(call, needs, to_fetch, vocabulary, reach, failed) if to_fetch else {}
     required = {need.key for need in needs if need.required}
@@ -90,7 +94,9 @@ def _fault(value: Resource | None, need: Need) -> str | None:
         return "the EHR could not fetch it" if _severe(value.issue) else "an OperationOutcome stands in its place"
     if value.resource_type not in ("Bundle", need.resource_type):
         return f"a {need.resource_type} or a Bundle is expected"
-    outcomes = (e.resource.issue for e in value.entry or () if e.resource and e.resource.resource_type == "OperationOutcome")
+    outcomes = (
+        e.resource.issue for e in value.entry or () if e.resource and e.resource.resource_type == "OperationOutcome"
+    )
     return "the EHR could not fetch it" if any(map(_severe, outcomes)) else None
 
 
@@ -181,8 +187,12 @@ _CLINICAL = ("patient/", "user/", "system/")
 
 def covers(scope: str, resource_type: str) -> bool:
     """Whether SMART scopes let a type be read; where no scope names any type nobody can tell, and the server decides."""
-    granted = [one.partition("/")[2].partition("?")[0].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)]
-    return not granted or any(kind in ("*", resource_type) and _reads(rights, resource_type) for kind, _, rights in granted)
+    granted = [
+        one.partition("/")[2].partition("?")[0].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)
+    ]
+    return not granted or any(
+        kind in ("*", resource_type) and _reads(rights, resource_type) for kind, _, rights in granted
+    )
 
 
 def _reads(rights: str, resource_type: str) -> bool:

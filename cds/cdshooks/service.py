@@ -121,4 +121,3 @@ def hook(
 def silence(outcome: Outcome) -> Guidance:
     """No card, with the reason for the ledger."""
     return Guidance(reason=outcome.reason if isinstance(outcome, NotScored) else "low-risk")
-

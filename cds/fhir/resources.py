@@ -184,6 +184,9 @@ _NEVER_LEFT_OUT = frozenset({
 })  # fmt: skip
 """Without one of these nobody can say what a resource is, or whose: better none than one that seems to be absent."""
 
+_CODED = frozenset({"Observation", "Condition", "Procedure", "Medication"})
+"""Types whose code decides what they say."""
+
 
 def read_leniently(value: Any) -> Resource:
     """A resource from JSON, decoded or not, without members of the wrong JSON type; their names stand in `faults`.
@@ -233,6 +236,8 @@ def _member_at_fault(error: msgspec.ValidationError, value: dict[str, Any]) -> s
     if value.get("resourceType") == "Bundle":
         return None  # a Bundle without its `link` would seem to be complete
     member = unreadable(error).path.partition(".")[0].partition("[")[0]
+    if member == "code" and value.get("resourceType") not in _CODED:
+        return member  # a PractitionerRole, which nobody reads, has a list of them
     return member if member in value and member not in _NEVER_LEFT_OUT else None
 
 

@@ -1,4 +1,4 @@
-"""What scoring answers: a risk with its estimates, or why there is none. Never a guess, never NaN."""
+"""What scoring answers: a risk with its estimates, or why there is none; never a guess, never NaN."""
 
 from datetime import datetime
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import Any, ClassVar, Self
 
@@ -56,6 +57,11 @@ class RiskModel(ABC):
         model = cls(read_card(folder / "card.yaml", **cls.card_of_variant), settings)
         model.folder = folder
         return model
+
+    @cached_property
+    def recorded_settings(self) -> dict[str, Any]:
+        """The settings as the ledger keeps them beside a score."""
+        return self.settings.model_dump(mode="json")  # type: ignore[no-any-return]
 
     @property
     def version(self) -> str:

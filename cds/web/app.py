@@ -39,7 +39,7 @@ def create_app(
         openapi_url=None,
         routes=cds_services(state),
         middleware=_middleware(site),
-        exception_handlers={code: on_error for code in (404, 405, 422)} | {Exception: on_error},
+        exception_handlers=dict.fromkeys((404, 405, 422), on_error) | {Exception: on_error},
     )
     app.state.bedside = state
     app.include_router(health(state))

@@ -10,10 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cds.cdshooks.answer import Answer, answer, overdue
+from cds.cdshooks.answer import Answer, Deployed, answer, kind, missing, overdue
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.outcomes import status_of
-from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
+from cds.cdshooks.record import record_of
+from cds.errors import BedsideError, ModelFailed, Overloaded, UnknownService
+from cds.risk.estimate import NotScored
 from cds.web.body import read_body
 from cds.web.errors import JSON, NO_STORE, error_response
 from cds.web.state import State
@@ -83,26 +85,12 @@ async def _call(state: State, request: Request) -> Response:
     body = await read_body(request, state.site.settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
-    too_late = time.perf_counter() - started > _budget(state, said)
-    if too_late and said.error is None and deployed.settings.stage == "live":
-        said = overdue(said)
-    sent = await _recorded(state, said)
-    _observe(state, said, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if seconds > _budget(state, said) and said.error is None and deployed.settings.stage == "live":
+        overdue(said)
+    sent = await state.ledger.record(record_of(said, deployed)) if state.ledger else said.body
+    _observe(state, said, deployed, seconds)
     return Response(sent, said.status, _headers(said), media_type=JSON)
-
-
-async def _recorded(state: State, said: Answer) -> bytes:
-    """The bytes to send. A shadow answer discloses nothing, so it goes out even when it cannot be recorded."""
-    if state.ledger is None:
-        return said.body
-    try:
-        return await state.ledger.record(said.record)
-    except LedgerUnavailable as error:
-        if said.record.stage != "shadow":
-            raise
-        state.metrics.refused(status_of(error))
-        log.error("not recorded", correlation=said.record.id, service=said.record.service)
-        return said.body
 
 
 def _budget(state: State, said: Answer) -> float:
@@ -116,18 +104,19 @@ def _headers(said: Answer) -> dict[str, str]:
     return NO_STORE
 
 
-def _observe(state: State, said: Answer, seconds: float) -> None:
-    record = said.record
-    state.metrics.answered(record.service, record.kind, said.status, seconds)
-    for score in record.scores:
-        if score.reason is not None:
-            state.metrics.not_scored(score.model, score.reason)
-    for key in record.missing:
-        state.metrics.missing(record.service, key)
+def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> None:
+    service = deployed.service.id
+    state.metrics.answered(service, kind(said, deployed), said.status, seconds)
+    for outcome in said.outcomes.values():
+        if isinstance(outcome, NotScored):
+            state.metrics.not_scored(outcome.model, outcome.reason)
+    for key in missing(said):
+        state.metrics.missing(service, key)
     if said.error is not None:
-        kind = type(said.error).__name__
         level = log.error if status_of(said.error) >= 500 else log.warning
-        level("not answered", correlation=record.id, service=record.service, kind=kind, missing=record.missing)
+        level(
+            "not answered", correlation=said.id, service=service, kind=type(said.error).__name__, missing=missing(said)
+        )
 
 
 async def _feedback(state: State, request: Request) -> Response:

@@ -18,10 +18,18 @@ class Metrics:
         self._seconds = Histogram(
             "bedside_answer_seconds", "Time to an answer", ("service",), buckets=_BUCKETS, registry=self.registry
         )
-        self._reasons = Counter("bedside_outcomes", "Why a model did not score", ("model", "reason"), registry=self.registry)
-        self._missing = Counter("bedside_missing_keys", "Needs that could not be had", ("service", "key"), registry=self.registry)
-        self._feedback = Counter("bedside_feedback", "Reactions reported", ("service", "outcome"), registry=self.registry)
-        self._refused = Counter("bedside_refused_requests", "Requests that were no call", ("status",), registry=self.registry)
+        self._reasons = Counter(
+            "bedside_outcomes", "Why a model did not score", ("model", "reason"), registry=self.registry
+        )
+        self._missing = Counter(
+            "bedside_missing_keys", "Needs that could not be had", ("service", "key"), registry=self.registry
+        )
+        self._feedback = Counter(
+            "bedside_feedback", "Reactions reported", ("service", "outcome"), registry=self.registry
+        )
+        self._refused = Counter(
+            "bedside_refused_requests", "Requests that were no call", ("status",), registry=self.registry
+        )
         self._answer_children: dict[tuple[str, str, int], Counter] = {}
         self._time_children = {name: self._seconds.labels(name) for name in site.services}
 

@@ -5,7 +5,7 @@ alone, without looking at Bedside. Naive on purpose: plain dicts, no speed, no F
 Standard library and PyYAML only. `# A<n>` marks a place where the pages leave room; the readings are in AMBIGUITIES.
 
     python tests/agreement/oracle.py DATASET_DIR --at 2026-11-22T00:00:00Z
-    python tests/agreement/oracle.py DATASET_DIR --at latest            # a day after each patient's last eligible creatinine
+    python tests/agreement/oracle.py DATASET_DIR --at latest            # a day after the last eligible creatinine
     python tests/agreement/oracle.py DATASET_DIR --at every             # the same, after every eligible creatinine
     python tests/agreement/oracle.py DATASET_DIR --at last-encounter    # for data without creatinine (MIMIC)
 """
@@ -668,7 +668,7 @@ def ckd_epi_2021(scr, age, sex):
 
 
 def uacr_from_pcr(pcr, female, diabetes, hypertension):
-    """Sumida 2020, adjusted (coefficients as in PyPI kfre 0.1.18 `upcr_uacr`; rows in uacr_conversion_reference.csv)."""
+    """Sumida 2020, adjusted (coefficients as in PyPI kfre 0.1.18 `upcr_uacr`; rows: uacr_conversion_reference.csv)."""
     return math.exp(
         5.2659
         + 0.2934 * math.log(min(pcr / 50, 1))
@@ -690,7 +690,7 @@ def kfre4(kfre, age, sex, egfr, uacr, region):
 # ---------------------------------------------------------------- the answer
 
 
-def answer(resources, at, region="north-america", path=None):
+def answer(resources: list, at: dt.datetime, region: str = "north-america", path: str | None = None) -> dict:
     at_day = at.date()
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     chart = Chart(resources, at.astimezone(UTC), shared_dir(path))
@@ -761,7 +761,7 @@ def last_encounter_end(resources):
     return max((e[1] for e in ends if e), default=None)
 
 
-def instants(resources, mode, path=None):
+def instants(resources: list, mode: str, path: str | None = None) -> list:
     """The `at`s of one patient under a mode: an ISO instant, or one day after their latest creatinine (`latest`),
     every creatinine (`every`), or last encounter (`last-encounter`)."""
     if mode in ("latest", "every"):

@@ -130,8 +130,8 @@ EXPLAINED = {
 }
 """(ours, the oracle's): where the pages leave the wording of a reason open. Nothing here is about a number.
 
-Where the two readings differ and no data set has a case, the product is the stricter: an eGFR reported in hospital serves
-no more than a creatinine taken there (A14), and an estimated date of delivery ends with the delivery (A10).
+Where the readings differ and no data set has a case: an eGFR reported in hospital serves no more here than a creatinine
+taken there (the oracle's A14), and an estimated date of delivery ends with the delivery (A10).
 """
 
 

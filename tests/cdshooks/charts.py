@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fhir_fixtures.search import prefetch
@@ -84,7 +84,12 @@ def kidney(
 
 
 def request(
-    resources: Iterable[Json] = (), templates: Json | None = None, *, of: str = ID, hook: str = "patient-view", **members: Any
+    resources: Iterable[Json] = (),
+    templates: Json | None = None,
+    *,
+    of: str = ID,
+    hook: str = "patient-view",
+    **members: Any,
 ) -> Json:
     """A hook call; with templates, all of its prefetch."""
     context = {"userId": "Practitioner/doc", "patientId": of} | members.pop("context", {})
@@ -92,7 +97,3 @@ def request(
     if templates is not None:
         call["prefetch"] = prefetch(resources, templates, context)
     return call | members
-
-
-def born(age: int) -> date:
-    return date(AT.year - age, 1, 1)

@@ -21,7 +21,9 @@ PATH = f"/cds-services/{SERVICE}"
 JSON = {"Content-Type": "application/json"}
 
 
-def settings(service: Mapping[str, Any] | None = None, model: Mapping[str, Any] | None = None, **others: Any) -> Settings:
+def settings(
+    service: Mapping[str, Any] | None = None, model: Mapping[str, Any] | None = None, **others: Any
+) -> Settings:
     """A site's settings, live in North America unless said otherwise; time enough for a busy machine."""
     services = {SERVICE: {"stage": "live"} | dict(service or {})}
     models = {"kfre": {"region": "north-america"} | dict(model or {})}

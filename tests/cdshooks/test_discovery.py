@@ -89,7 +89,9 @@ def test_c15_an_id_that_is_no_part_of_a_url_stops_the_start(id_: str) -> None:
 def test_c16_one_id_hears_several_hooks(desk: Desk) -> None:
     hooks = ["patient-view", "encounter-start", "problem-list-item-create"]
     assert [(s["id"], s["hook"]) for s in services(desk)] == [(SERVICE, h) for h in hooks]
-    for name, context in zip(hooks, ({}, {"encounterId": "e1"}, {"conditions": {"resourceType": "Bundle"}}), strict=True):
+    for name, context in zip(
+        hooks, ({}, {"encounterId": "e1"}, {"conditions": {"resourceType": "Bundle"}}), strict=True
+    ):
         assert desk.post(desk.call(kidney(), hook=name, context=context)).status_code == 200
         assert desk.last().hook == name
 
@@ -116,7 +118,9 @@ def test_c18_tokens_are_first_level_fields_of_the_context(desk: Desk) -> None:
 
 
 def test_c19_tokens_are_those_that_every_hook_offers(desk: Desk) -> None:
-    tokens = {token.removeprefix("context.") for template in templates(desk).values() for token in TOKEN.findall(template)}
+    tokens = {
+        token.removeprefix("context.") for template in templates(desk).values() for token in TOKEN.findall(template)
+    }
     assert tokens == {"patientId"}
     assert all("patientId" in HOOKS[str(s["hook"])].required for s in services(desk))
 
@@ -136,7 +140,9 @@ def test_c22_observations_are_asked_for_by_code_and_number(desk: Desk) -> None:
     observations = [t for t in templates(desk).values() if t.startswith("Observation")]
     assert len(observations) == 6
     for template in observations:
-        assert re.search(r"&code=http://loinc\.org\|\d+-\d(,http://loinc\.org\|\d+-\d)*&_sort=-date&_count=(10|100)$", template)
+        assert re.search(
+            r"&code=http://loinc\.org\|\d+-\d(,http://loinc\.org\|\d+-\d)*&_sort=-date&_count=(10|100)$", template
+        )
 
 
 def test_c22_the_size_of_a_page_follows_what_is_needed(desk: Desk) -> None:

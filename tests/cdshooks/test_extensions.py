@@ -28,7 +28,9 @@ def test_c106_the_options_are_described(desk: Desk) -> None:
     ({CONFIGURATION: {"show-low-risk": None}}, False), ({CONFIGURATION: {"max-cards": 3, "stage": "off"}}, False),
     ({CONFIGURATION: ["show-low-risk"]}, False), ({CONFIGURATION: None}, False), ([], False), ("x", False),
 ])  # fmt: skip
-def test_c106_what_a_request_configures_is_honoured_and_nonsense_is_ignored(desk: Desk, extension: Any, shown: bool) -> None:
+def test_c106_what_a_request_configures_is_honoured_and_nonsense_is_ignored(
+    desk: Desk, extension: Any, shown: bool
+) -> None:
     members = {} if extension is None else {"extension": extension}
     assert bool(desk.card(kidney(48, 30), **members)) is shown
     assert desk.card(kidney(), **members)
@@ -68,7 +70,9 @@ def test_c109_a_named_origin_may_call(open_desk: Callable[..., Desk], path: str)
     assert desk.post(desk.call(kidney()), origin=ORIGIN).headers["access-control-allow-origin"] == ORIGIN
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://sandbox.example.evil.example", "http://sandbox.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "https://sandbox.example.evil.example", "http://sandbox.example"]
+)
 def test_c109_no_other_origin_may(open_desk: Callable[..., Desk], desk: Desk, origin: str) -> None:
     naming = open_desk(browser_origins=(ORIGIN,))
     for server in (desk, naming):

@@ -26,7 +26,9 @@ def send(desk: Desk, *entries: Json) -> Any:
 
 def test_c86_feedback_is_answered_200(desk: Desk) -> None:
     card = desk.card(kidney())
-    response = send(desk, entry(card=card["uuid"], outcome="accepted", acceptedSuggestions=[{"id": card["suggestions"][0]["uuid"]}]))
+    response = send(
+        desk, entry(card=card["uuid"], outcome="accepted", acceptedSuggestions=[{"id": card["suggestions"][0]["uuid"]}])
+    )
     assert (response.status_code, response.content) == (200, b"{}")
     assert send(desk).status_code == 200
 
@@ -131,7 +133,12 @@ def test_c96_feedback_joins_its_card_and_model(desk: Desk) -> None:
     reason = {"reason": {"code": "action-completed", "system": "urn:x"}}
     send(desk, entry(card=card["uuid"], overrideReason=reason))
     (tally,) = desk.ledger.tallies()
-    assert (tally.service, tally.model, tally.outcome, tally.reason) == (SERVICE, "kfre-4", "overridden", "action-completed")
+    assert (tally.service, tally.model, tally.outcome, tally.reason) == (
+        SERVICE,
+        "kfre-4",
+        "overridden",
+        "action-completed",
+    )
     assert tally.version == desk.site.models["kfre-4"].version
 
 

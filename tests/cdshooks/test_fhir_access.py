@@ -11,7 +11,7 @@ import pytest
 
 from cds.cdshooks.prefetch import covers
 from tests.cdshooks.charts import ID, Json, kidney
-from tests.cdshooks.desk import Desk, outcome, without
+from tests.cdshooks.desk import Desk, outcome, site, without
 from tests.cdshooks.ehr import BASE, TOKEN, Ehr, Fault, breaks, once, says, status
 
 SECRET = str(TOKEN["access_token"])
@@ -44,7 +44,13 @@ def test_c52_the_token_is_nowhere_to_be_found(
     caplog.set_level(logging.DEBUG)
     desk, call = asking(open_desk, ehr)
     texts = [desk.post(call).text]
-    for fault in (status(401), status(500), breaks(httpx.ConnectError), says(b"{"), says({"resourceType": "Bundle", "entry": [{}]})):
+    for fault in (
+        status(401),
+        status(500),
+        breaks(httpx.ConnectError),
+        says(b"{"),
+        says({"resourceType": "Bundle", "entry": [{}]}),
+    ):
         ehr.faults["Observation 2160-0"] = fault
         texts.append(desk.post(call | {"hookInstance": "00000000-0000-4000-8000-000000000000"}).text)
     texts.append(desk.post(call | {"fhirAuthorization": TOKEN | {"token_type": "Basic"}}).text)
@@ -90,7 +96,9 @@ def test_c53_a_next_page_elsewhere_is_refused(open_desk: Callable[..., Desk], eh
     ELSEWHERE, "http://ehr.example/fhir", f"{BASE}/../other", f"{BASE}?x=1", "https://ehr.example/fhi", "https://EHR.example/fhir",
     "https://169.254.169.254/", "file:///etc", "https://user@ehr.example/fhir", "not a url", "https://ehr.example:443/fhir",
 ])  # fmt: skip
-def test_c53_a_server_that_the_site_does_not_name_is_not_asked(open_desk: Callable[..., Desk], ehr: Ehr, server: str) -> None:
+def test_c53_a_server_that_the_site_does_not_name_is_not_asked(
+    open_desk: Callable[..., Desk], ehr: Ehr, server: str
+) -> None:
     desk, call = asking(open_desk, ehr)
     assert "not one of this site's FHIR servers" in refused(desk, call | {"fhirServer": server})
     assert ehr.seen == []
@@ -173,7 +181,9 @@ def test_c55_a_failed_read_is_tried_once_more(open_desk: Callable[..., Desk], eh
 
 def test_c55_pages_without_end_are_refused(open_desk: Callable[..., Desk], ehr: Ehr) -> None:
     desk, call = asking(open_desk, ehr)
-    ehr.faults["Observation"] = says({"resourceType": "Bundle", "link": [{"relation": "next", "url": f"{BASE}/Observation?code=2160-0"}]})
+    ehr.faults["Observation"] = says(
+        {"resourceType": "Bundle", "link": [{"relation": "next", "url": f"{BASE}/Observation?code=2160-0"}]}
+    )
     assert "too many pages" in refused(desk, call)
     assert len(ehr.seen) == 50
 
@@ -202,9 +212,7 @@ class Slow(httpx.AsyncBaseTransport):
         return httpx.Response(200, content=json.dumps({"resourceType": "Bundle"}))
 
 
-def test_c56_the_time_for_fetching_ends(open_desk: Callable[..., Desk], empty_ledger: object) -> None:
-    from tests.cdshooks.desk import site
-
+def test_c56_the_time_for_fetching_ends(open_desk: Callable[..., Desk]) -> None:
     slow = Slow(30)
     desk = open_desk(site(transport=slow, fhir_servers=(BASE,), fetch_seconds=0.3))
     call = without(desk.call(kidney()), "creatinine", "uacr") | {"fhirServer": BASE}
@@ -215,8 +223,6 @@ def test_c56_the_time_for_fetching_ends(open_desk: Callable[..., Desk], empty_le
 
 
 def test_c56_no_more_than_six_are_asked_at_once(open_desk: Callable[..., Desk]) -> None:
-    from tests.cdshooks.desk import site
-
     slow = Slow(0.05)
     desk = open_desk(site(transport=slow, fhir_servers=(BASE,)))
     desk.post(desk.call(kidney()) | {"prefetch": {}, "fhirServer": BASE})
@@ -224,8 +230,6 @@ def test_c56_no_more_than_six_are_asked_at_once(open_desk: Callable[..., Desk]) 
 
 
 def test_c56_an_optional_key_that_is_fetched_in_vain_costs_no_card(open_desk: Callable[..., Desk]) -> None:
-    from tests.cdshooks.desk import site
-
     desk = open_desk(site(transport=Slow(30), fhir_servers=(BASE,), fetch_seconds=0.6, answer_seconds=0.4))
     call = without(desk.call(kidney(chronic=False)), "upcr") | {"fhirServer": BASE}
     response = desk.post(call)

@@ -59,7 +59,9 @@ def test_c39_an_absent_key_is_fetched(open_desk: Callable[..., Desk], ehr: Ehr, 
     assert len(ehr.seen) == 1
 
 
-@pytest.mark.parametrize("key", ["conditions", "procedures", "encounters", "uacr", "creatinine", "dialysisLabs", "upcr"])
+@pytest.mark.parametrize(
+    "key", ["conditions", "procedures", "encounters", "uacr", "creatinine", "dialysisLabs", "upcr"]
+)
 def test_c40_null_is_known_to_be_empty_and_not_asked_again(open_desk: Callable[..., Desk], ehr: Ehr, key: str) -> None:
     desk = can_fetch(open_desk)
     ehr.resources = kidney(34, 310, condition("N18.6", "http://hl7.org/fhir/sid/icd-10-cm"))
@@ -196,7 +198,9 @@ FOREIGN = [
 
 @pytest.mark.parametrize(("key", "value"), FOREIGN)
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
-def test_c46_anything_about_another_refuses_the_whole_call(open_desk: Callable[..., Desk], mode: str, key: str, value: Json) -> None:
+def test_c46_anything_about_another_refuses_the_whole_call(
+    open_desk: Callable[..., Desk], mode: str, key: str, value: Json
+) -> None:
     desk = open_desk(lenient=mode == "lenient")
     response = desk.post(with_key(desk.call(kidney()), key, value))
     assert (response.status_code, outcome(response)["code"]) == (412, "conflict")
@@ -253,14 +257,21 @@ def test_c49_wrapped_and_listed_values_are_read_in_lenient_mode(desk: Desk, leni
         return {"response": {"status": "200 OK"}, "resource": value}
 
     every = {key: wrapped(value) for key, value in call["prefetch"].items()}
-    listed = {key: [e["resource"] for e in v.get("entry", [])] if v["resourceType"] == "Bundle" else [v] for key, v in call["prefetch"].items()}
+    listed = {
+        key: [e["resource"] for e in v.get("entry", [])] if v["resourceType"] == "Bundle" else [v]
+        for key, v in call["prefetch"].items()
+    }
     for prefetch in (every, listed, {k: every[k] if k == "patient" else listed[k] for k in KEYS}):
         assert lenient.post(call | {"prefetch": prefetch}).json()["cards"][0]["detail"] == plain
         assert desk.post(call | {"prefetch": prefetch}).status_code in (400, 412)
-    assert lenient.post(with_key(call, "conditions", {"response": {"status": "200"}, "resource": None})).status_code == 200
+    assert (
+        lenient.post(with_key(call, "conditions", {"response": {"status": "200"}, "resource": None})).status_code == 200
+    )
 
 
-@pytest.mark.parametrize("value", [1, "x", True, [], [1], [[]], {"entry": 1}, {"resourceType": 1}, {"resourceType": "Bundle", "entry": {}}])
+@pytest.mark.parametrize(
+    "value", [1, "x", True, [], [1], [[]], {"entry": 1}, {"resourceType": 1}, {"resourceType": "Bundle", "entry": {}}]
+)
 def test_c49_a_value_that_is_no_resource_is_refused(desk: Desk, lenient: Desk, value: Any) -> None:
     assert desk.post(with_key(desk.call(kidney()), "creatinine", value)).status_code in (400, 412)
     assert lenient.post(with_key(lenient.call(kidney()), "creatinine", value)).status_code in (200, 400, 412)

@@ -80,7 +80,9 @@ def test_c33_a_member_of_the_token_that_is_missing_is_refused(desk: Desk, member
     assert desk.post(desk.call(kidney()) | {"fhirServer": SERVER, "fhirAuthorization": token}).status_code == 400
 
 
-@pytest.mark.parametrize("change", [{"fhirAuthorization": None}, {"fhirServer": None}, {"fhirServer": None, "fhirAuthorization": None}])
+@pytest.mark.parametrize(
+    "change", [{"fhirAuthorization": None}, {"fhirServer": None}, {"fhirServer": None, "fhirAuthorization": None}]
+)
 def test_c33_null_is_absent_in_lenient_mode_only(desk: Desk, lenient: Desk, change: Json) -> None:
     assert desk.post(desk.call(kidney()) | change).status_code == 400
     assert lenient.post(lenient.call(kidney()) | change).status_code == 200
@@ -108,7 +110,7 @@ BUNDLE: Json = {"resourceType": "Bundle"}
     ("patient-view", {"userId": "Device/1"}, "userId"),
     ("patient-view", {"userId": "Practitioner/"}, "userId"),
     ("patient-view", {"userId": "Practitioner/a b"}, "userId"),
-    ("patient-view", {"userId": f"https://ehr.example/Practitioner/1"}, "userId"),
+    ("patient-view", {"userId": "https://ehr.example/Practitioner/1"}, "userId"),
     ("patient-view", {"userId": "Patient/p1"}, None),
     ("patient-view", {"userId": "RelatedPerson/r1"}, None),
     ("patient-view", {"userId": "PractitionerRole/r1"}, None),
@@ -150,7 +152,9 @@ def test_c36_the_optional_members_reach_the_service(desk: Desk) -> None:
     assert [resource["encounter"] for resource in created] == [{"reference": "Encounter/enc-7"}] * 2
 
 
-@pytest.mark.parametrize("path", ["nothing", "kfre-4", "KIDNEY-FAILURE-RISK", "%2e%2e", "kidney-failure-risk%00", str(uuid.uuid4())])
+@pytest.mark.parametrize(
+    "path", ["nothing", "kfre-4", "KIDNEY-FAILURE-RISK", "%2e%2e", "kidney-failure-risk%00", str(uuid.uuid4())]
+)
 def test_c37_an_unknown_service_gets_404(desk: Desk, path: str) -> None:
     for end in ("", "/feedback"):
         response = desk.post(desk.call(kidney()), f"/cds-services/{path}{end}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from cds import Action, Card, Guidance, HookCall, Suggestion, hook
@@ -158,8 +159,6 @@ def test_c72_delete_names_a_resource_and_carries_none() -> None:
 
 
 def _encoded(value: Any) -> Any:
-    import msgspec
-
     return json.loads(msgspec.json.encode(value))
 
 
@@ -222,7 +221,9 @@ def test_c80_risk_assessment_says_what_it_rests_on(desk: Desk) -> None:
     assert (two["whenRange"]["high"]["value"], five["whenRange"]["high"]["value"]) == (2, 5)
     assert five["rationale"] == f"{five['probabilityDecimal']:.1f} % within 5 years"
     assert 1 < five["probabilityDecimal"] < 100
-    assert desk.last().scores[0].estimates[1]["probability"] == pytest.approx(five["probabilityDecimal"] / 100, abs=1e-8)
+    assert desk.last().scores[0].estimates[1]["probability"] == pytest.approx(
+        five["probabilityDecimal"] / 100, abs=1e-8
+    )
 
 
 @pytest.mark.parametrize("chart", CHARTS)

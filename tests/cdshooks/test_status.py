@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from fhir.resources.R4B.operationoutcome import OperationOutcome
 
+from models.kfre.model import Kfre4
 from tests.cdshooks.broken import CANARY, MODELS, failing, with_models, with_service
 from tests.cdshooks.charts import CREATININE, UACR, Json, condition, kidney, lab, person
 from tests.cdshooks.desk import PATH, Desk, outcome, site, with_key, without
 from tests.cdshooks.ehr import BASE, TOKEN, Ehr, breaks, status
-from models.kfre.model import Kfre4
 
 Open = Callable[..., Desk]
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -72,7 +73,9 @@ def _omitted(desk: Desk, ehr: Ehr) -> Json:
 
 @unavailable("OperationOutcome", "incomplete", "conditions")
 def _failed(desk: Desk, ehr: Ehr) -> Json:
-    return with_key(desk.call(kidney()), "conditions", {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]})
+    return with_key(
+        desk.call(kidney()), "conditions", {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
+    )
 
 
 @unavailable("timeout", "incomplete", "uacr")
@@ -134,7 +137,9 @@ def test_c83_what_could_not_be_had_or_is_in_conflict_is_412(open_desk: Open, ehr
     make, code, keys = UNAVAILABLE[row]
     response = desk.post(make(desk, ehr))
     assert (response.status_code, outcome(response)["code"]) == (412, code)
-    assert [e for e in outcome(response).get("expression", []) if e.startswith("prefetch")] == [f"prefetch.{key}" for key in keys]
+    assert [e for e in outcome(response).get("expression", []) if e.startswith("prefetch")] == [
+        f"prefetch.{key}" for key in keys
+    ]
     kept = desk.last()
     assert (kept.status, kept.kind, kept.missing, kept.cards, kept.scores) == (412, "unavailable", keys, b"[]", ())
     assert kept.body == response.content
@@ -156,7 +161,9 @@ def test_c83_a_model_that_breaks_is_500_under_an_id(
     assert CANARY not in response.text + logged.out + logged.err + desk.metrics()
 
 
-def test_c83_a_service_that_breaks_is_500_and_says_nothing_of_why(open_desk: Open, capfd: pytest.CaptureFixture[str]) -> None:
+def test_c83_a_service_that_breaks_is_500_and_says_nothing_of_why(
+    open_desk: Open, capfd: pytest.CaptureFixture[str]
+) -> None:
     desk = open_desk(with_service(site(), failing))
     response = desk.post(desk.call(kidney()))
     assert (response.status_code, desk.last().kind) == (500, "failed")
@@ -217,8 +224,6 @@ def test_c84_every_failure_is_an_operation_outcome_with_a_fitting_code(desk: Des
         assert response.headers["cache-control"] == "no-store"
         assert (outcome(response)["severity"], outcome(response)["code"]) == ("error", codes[status_])
         assert outcome(response)["details"]["text"]
-        from fhir.resources.R4B.operationoutcome import OperationOutcome
-
         OperationOutcome.model_validate(response.json())
 
 

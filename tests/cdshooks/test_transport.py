@@ -114,7 +114,10 @@ def test_c07_the_limit_on_bytes_counts_what_arrives(desk: Desk) -> None:
     assert desk.http.post(PATH, content=chunks(exact), headers=streamed).status_code == 200
     response = desk.http.post(PATH, content=chunks(exact + b" "), headers=streamed)
     assert (response.status_code, outcome(response)["code"]) == (413, "too-long")
-    assert desk.http.post(PATH, content=chunks(exact + b" "), headers=streamed | {"content-length": "5"}).status_code == 413
+    assert (
+        desk.http.post(PATH, content=chunks(exact + b" "), headers=streamed | {"content-length": "5"}).status_code
+        == 413
+    )
 
 
 def test_c07_ten_thousand_entries_and_one_more(desk: Desk) -> None:
@@ -147,7 +150,11 @@ def test_c07_minus_zero_is_a_number(desk: Desk) -> None:
 def test_c08_unknown_members_are_ignored(desk: Desk) -> None:
     call = desk.call(kidney(34, 310, condition("38341003")))
     plain = desk.post(call | {"hookInstance": "00000000-0000-4000-8000-000000000001"}).json()["cards"][0]
-    more = call | {"hookInstance": "00000000-0000-4000-8000-000000000002", "extra": [1], "extension": {"com.x": {"y": 1}}}
+    more = call | {
+        "hookInstance": "00000000-0000-4000-8000-000000000002",
+        "extra": [1],
+        "extension": {"com.x": {"y": 1}},
+    }
     more["context"] = call["context"] | {"unknown": {"a": None}}
     more["prefetch"] = call["prefetch"] | {"unasked": {"resourceType": "Practitioner", "id": "x"}}
     assert desk.post(more).json()["cards"][0]["detail"] == plain["detail"]
