@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Link, Source, Suggestion, plain, table
+from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Indicator, Link, Source, Suggestion, plain, table
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
@@ -53,6 +53,7 @@ __all__ = [
     "Feature",
     "Guidance",
     "HookCall",
+    "Indicator",
     "Latest",
     "Link",
     "LookBack",

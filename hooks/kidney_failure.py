@@ -4,6 +4,7 @@ from typing import Literal
 
 from cds import Guidance, HookCall, NotScored, Reading, Risk, ServiceSettings, hook, silence
 from hooks import _kidney_cards as cards
+from hooks._kidney_detail import row_of
 
 
 class KidneyFailureSettings(ServiceSettings):
@@ -18,7 +19,9 @@ class KidneyFailureSettings(ServiceSettings):
     "problem-list-item-create",
     id="kidney-failure-risk",
     title="Kidney failure risk",
-    description="2- and 5-year risk of kidney failure (KFRE) in adults with chronic kidney disease, when it calls for action",
+    description=(
+        "2- and 5-year risk of kidney failure (KFRE) in adults with chronic kidney disease, when it calls for action"
+    ),
     models=("kfre-4", "kfre-6", "kfre-8"),
     settings=KidneyFailureSettings,
     usage_requirements=(
@@ -28,7 +31,7 @@ class KidneyFailureSettings(ServiceSettings):
 )
 def kidney_failure_risk(call: HookCall) -> Guidance:
     outcome = call.outcome()
-    if isinstance(outcome.row.palliative, Reading):  # type: ignore[attr-defined]
+    if isinstance(row_of(outcome).palliative, Reading):
         return Guidance(reason="palliative-care")
     card = cards.for_risk(call, outcome) if isinstance(outcome, Risk) else cards.for_refusal(call, outcome)
     if card is None:

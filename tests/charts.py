@@ -21,8 +21,10 @@ ACTIVE, RESOLVED = "active", "resolved"
 
 
 @cache
-def site(**kfre: Any) -> Site:
-    return load_site(settings=read_settings(models={"kfre": {"region": "north-america", **kfre}}))
+def site(*, local: tuple[tuple[str, str], ...] = (), **kfre: Any) -> Site:
+    """A site with settings of [models.kfre], and codes of its own."""
+    tables = {"kfre": {"region": "north-america", **kfre}}
+    return load_site(settings=read_settings(models=tables, codes=dict(local)))
 
 
 def model(variant: str = "kfre-4", **kfre: Any) -> RiskModel:

@@ -66,7 +66,7 @@ class Answer(Struct):
 
 
 async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
-    """Answer one hook call. Raises RequestError (400, 413) for what is no call; every other failure is in the Answer."""
+    """Answer one hook call. Raises RequestError (400, 413) for what is no call; the Answer holds all else."""
     started = time.perf_counter()
     call = read_call(body, deployed.hooks, lenient=deployed.lenient)
     said = Answer(str(uuid.uuid4()), call, at, _digest(call))
@@ -74,7 +74,7 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         await _advise(deployed, said)
     except BedsideError as fault:
         said.error = fault
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - whatever a service raises is one kind of failure
         # A fault of ours may carry a patient's value in its text: only its kind goes on.
         said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id)
     _settle(said, shadow=deployed.settings.stage == "shadow")

@@ -19,6 +19,7 @@ _TABLE: tuple[tuple[type[errors.BedsideError], int, str], ...] = (
     (errors.Overloaded, 503, "throttled"),
 )
 _OURS = (500, "exception")
+_INTERNAL = "The risk could not be calculated: internal error."
 
 
 def status_of(error: Exception) -> int:
@@ -29,11 +30,11 @@ def status_of(error: Exception) -> int:
 def operation_outcome(error: Exception, correlation: str = "") -> dict[str, Any]:
     """A FHIR OperationOutcome. A fault of ours says only that there was one, and under which id it was logged."""
     status, code = _row(error)
-    known = isinstance(error, errors.BedsideError) and status != 500
+    text = error.message if isinstance(error, errors.BedsideError) and status != 500 else _INTERNAL
     issue: dict[str, Any] = {
         "severity": "error",
         "code": code,
-        "details": {"text": error.message if known else "The risk could not be calculated: internal error."},
+        "details": {"text": text},
     }
     if expressions := _expressions(error):
         issue["expression"] = expressions

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -124,7 +125,7 @@ def _newest_first(value: Resource) -> bool:
             return False
         moments.append(moment.last)
         counts = counts or resource.status in COUNTED
-    return counts and all(a >= b for a, b in zip(moments, moments[1:], strict=False))
+    return counts and all(a >= b for a, b in pairwise(moments))
 
 
 def _check_others(call: Call, asked: set[str], identity: Identity) -> None:
@@ -152,23 +153,28 @@ async def _fetch(
     by_key = {need.key: need for need in needs}
     async with FhirClient(call.fhir_server or "", token, deadline, reach.transport) as client:
 
-        async def one(key: str, pages: list[Resource]) -> tuple[str, list[Resource] | None]:
+        async def one(need: Need, pages: list[Resource]) -> list[Resource]:
             try:
-                if call.authorization and not covers(call.authorization.scope, by_key[key].resource_type):
-                    raise DataUnavailable(f"the access token's scope has no {by_key[key].resource_type}")
-                found = pages or await client.first_page(search(by_key[key], vocabulary, call.patient_id))
-                if not _suffices(found[0], by_key[key]):
+                found = pages or await client.first_page(search(need, vocabulary, call.patient_id))
+                if not _suffices(found[0], need):
                     found = await client.follow(list(found))
-            except (DataUnavailable, TimeoutError, UnreadableResource) as fault:
-                failed[key] = getattr(fault, "message", "the FHIR server took too long")
-                return key, None
-            if (fault := next((f for page in found if (f := _fault(page, by_key[key]))), None)) is not None:
-                failed[key] = fault
-                return key, None
-            return key, found
+            except (DataUnavailable, TimeoutError, UnreadableResource) as error:
+                failed[need.key] = getattr(error, "message", "the FHIR server took too long")
+                return []
+            if (fault := next(filter(None, (_fault(page, need) for page in found)), None)) is not None:
+                failed[need.key] = fault
+            return found
 
-        answers = await asyncio.gather(*(one(key, pages) for key, pages in to_fetch.items()))
-    return {key: pages for key, pages in answers if pages is not None}
+        granted = {key: pages for key, pages in to_fetch.items() if _granted(call, by_key[key], failed)}
+        answers = await asyncio.gather(*(one(by_key[key], pages) for key, pages in granted.items()))
+    return {key: pages for key, pages in zip(granted, answers, strict=True) if key not in failed}
+
+
+def _granted(call: Call, need: Need, failed: dict[str, str]) -> bool:
+    if call.authorization is None or covers(call.authorization.scope, need.resource_type):
+        return True
+    failed[need.key] = f"the access token's scope has no {need.resource_type}"
+    return False
 
 
 def cannot_fetch(call: Call, reach: Reach) -> str | None:
@@ -186,7 +192,7 @@ _CLINICAL = ("patient/", "user/", "system/")
 
 
 def covers(scope: str, resource_type: str) -> bool:
-    """Whether SMART scopes let a type be read; where no scope names any type nobody can tell, and the server decides."""
+    """Whether SMART scopes let a type be read; where none names any type, the server decides."""
     granted = [
         one.partition("/")[2].partition("?")[0].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)
     ]

@@ -95,7 +95,7 @@ class HookService(Struct, frozen=True):
 
 def hook(
     *hooks: str,
-    id: str,
+    id: str,  # noqa: A002 - the standard's own word
     title: str,
     description: str,
     models: Iterable[str],

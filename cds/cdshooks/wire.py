@@ -88,8 +88,8 @@ _authorization = msgspec.json.Decoder(Authorization | None)
 def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> Call:
     """Decode and check one request for a service that advertises `hooks`.
 
-    Raises MalformedRequest (400) that names the member, or RequestTooLarge (413). `lenient` takes what known clients send
-    outside the rules: a hookInstance that is no UUID, wrapped or listed prefetch values, null where absent is meant.
+    Raises MalformedRequest (400) that names the member, or RequestTooLarge (413). `lenient` takes what known clients
+    send outside the rules: a hookInstance that is no UUID, wrapped or listed prefetch, null where absent is meant.
     """
     if too_deep(body, MAX_DEPTH):
         raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
@@ -275,7 +275,7 @@ def _checked_authorization(request: Request) -> Authorization | None:
     if bytes(raw) in (b"", b"null"):
         return None
     try:
-        authorization = _authorization.decode(raw)
+        authorization: Authorization | None = _authorization.decode(raw)
     except msgspec.ValidationError as fault:
         path = ".".join(filter(None, ("fhirAuthorization", unreadable(fault).path)))
         raise MalformedRequest(f"{path}: {unreadable(fault).message}", path) from None

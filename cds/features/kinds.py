@@ -139,8 +139,9 @@ def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: 
     Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
     Raises DataUnavailable when a Procedure, Encounter or Observation of the sets could not be read.
     """
-    for need in needs:
-        chart.facts("", need.key)  # what could not be read is not absent
+    if chart.unread:
+        for need in needs:
+            chart.facts("", need.key)  # what could not be read is not absent
     found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
     return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
 

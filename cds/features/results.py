@@ -28,7 +28,6 @@ class Result(Struct, frozen=True, gc=False):
     source: str
     value: float | None
     why: Why | None
-    shown: str
     unit: str
     comparator: str | None
     fact: Fact
@@ -37,6 +36,11 @@ class Result(Struct, frozen=True, gc=False):
     def at(self) -> datetime:
         """The instant by which the result is ordered: the latest that its date may mean."""
         return self.when.last
+
+    @property
+    def shown(self) -> str:
+        """What stood in the chart, for a person to recognise."""
+        return shown(self.fact)
 
     @property
     def sent(self) -> float:
@@ -78,6 +82,9 @@ class Results(Struct, frozen=True):
         return tuple(said)
 
 
+NOTHING = Results()
+
+
 def order(result: Result) -> tuple[datetime, datetime, str]:
     """The one total order of results: instant, then issued, then id."""
     return (result.at, result.issued.last if result.issued else _NEVER, result.source)
@@ -95,12 +102,15 @@ class Series(Feature[Results]):
         return (self.need,)
 
     def read(self, chart: Chart, at: datetime) -> Results:
-        facts = [fact for codes in self.codes for fact in chart.facts(codes.name, self.need.key)]
+        found = [chart.facts(codes.name, self.need.key) for codes in self.codes]
+        facts = found[0] if len(found) == 1 else [fact for part in found for fact in part]
         return results_of(facts, self.analyte, at)
 
 
 def results_of(facts: Sequence[Fact], analyte: Analyte, at: datetime) -> Results:
     """Sort facts into results that count, the newest that is not final, and the undated."""
+    if not facts:
+        return NOTHING
     counted: list[Result] = []
     pending: list[Result] = []
     undated = 0
@@ -137,7 +147,6 @@ def result_of(fact: Fact, moment: When, analyte: Analyte) -> Result:
         source=fact.source,
         value=value,
         why=why,
-        shown=shown(fact),
         unit=conversion.unit if conversion else "",
         comparator=fact.comparator,
         fact=fact,

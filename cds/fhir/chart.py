@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, ValidationError, json, structs
 
 from cds.errors import DataUnavailable, WrongPatient
 from cds.fhir.codes import Vocabulary
 from cds.fhir.facts import Fact, facts_of, stay
 from cds.fhir.identity import Identity
 from cds.fhir.person import Person, person_of
-from cds.fhir.resources import CodeableConcept, Resource
+from cds.fhir.resources import ABSENT, CodeableConcept, Resource
 from cds.fhir.times import When, when
 
 T = TypeVar("T")
@@ -25,6 +25,13 @@ class Question(Protocol[T_co]):
     """What can be asked of a chart: every feature is one."""
 
     def read(self, chart: "Chart", at: datetime) -> T_co: ...
+
+
+class _Unasked:
+    """Not asked yet, as opposed to answered by None."""
+
+
+_UNASKED = _Unasked()
 
 
 class Chart:
@@ -98,10 +105,10 @@ class Chart:
     def read(self, question: Question[T], at: datetime) -> T:
         """A feature's answer at `at`, computed once."""
         key = (question, at)
-        if key not in self._read:
-            self._read[key] = question.read(self, at)
-        answer: T = self._read[key]
-        return answer
+        known: T | _Unasked = self._read.get(key, _UNASKED)
+        if isinstance(known, _Unasked):
+            known = self._read[key] = question.read(self, at)
+        return known
 
 
 def _patient(located: Sequence[Located], identity: Identity) -> Resource:
@@ -126,7 +133,7 @@ def _once(located: Sequence[Located]) -> list[Located]:
 
 
 def _later(one: Resource, other: Resource) -> Resource:
-    if structs.replace(one, meta=None) == structs.replace(other, meta=None):
+    if structs.replace(one, meta=ABSENT) == structs.replace(other, meta=ABSENT):
         return one
     updated, again = _updated(one), _updated(other)
     if updated is None or again is None or updated.last == again.last:
@@ -135,9 +142,19 @@ def _later(one: Resource, other: Resource) -> Resource:
     return one if updated.last > again.last else other
 
 
+class _Meta(Struct, rename="camel"):
+    last_updated: str | None = None
+
+
+_meta = json.Decoder(_Meta)
+
+
 def _updated(resource: Resource) -> When | None:
-    text = resource.meta.get("lastUpdated") if isinstance(resource.meta, dict) else None
-    return when(text) if isinstance(text, str) else None
+    try:
+        text = _meta.decode(resource.meta).last_updated if resource.meta else None
+    except ValidationError:
+        return None
+    return when(text) if text else None
 
 
 def _with_medication(resource: Resource, medications: Mapping[str, CodeableConcept | None]) -> Resource:

@@ -1,12 +1,21 @@
 """The one place where a FHIR resource becomes facts."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Raw, Struct, ValidationError, json
 
 from cds.fhir.codes import Vocabulary
-from cds.fhir.resources import CodeableConcept, Coding, Component, Period, Resource, codings, concepts, first_code
+from cds.fhir.resources import (
+    CodeableConcept,
+    Coding,
+    Component,
+    Period,
+    Quantity,
+    Resource,
+    codings,
+    concepts,
+    first_code,
+)
 from cds.fhir.times import When, when
 
 
@@ -43,11 +52,10 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
 Found = tuple[str, Fact]
 
 
-def facts_of(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+def facts_of(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     """(code set, fact) for every coding of the resource that a code set of the vocabulary holds."""
     reader = _READERS.get(resource.resource_type or "")
-    if reader is not None:
-        yield from reader(resource, vocabulary)
+    return reader(resource, vocabulary) if reader is not None else ()
 
 
 def source_of(resource: Resource) -> str:
@@ -58,27 +66,27 @@ def moment(text: str | None) -> When | None:
     return when(text) if text else None
 
 
-def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Iterator[tuple[str, Coding]]:
+def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Sequence[tuple[str, Coding]]:
     """Each set once, with the first coding that put the concept into it."""
-    seen: set[str] = set()
-    for coding in codings(concept):
-        for name in vocabulary.sets_of(coding.system, coding.code):
-            if name not in seen:
-                seen.add(name)
-                yield name, coding
+    if concept is None or not concept.coding:
+        return ()
+    hits = [(name, coding) for coding in concept.coding for name in vocabulary.sets_of(coding.system, coding.code)]
+    return hits if len(hits) < 2 else list({name: (name, coding) for name, coding in reversed(hits)}.values())[::-1]
 
 
-def _observation(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+def _observation(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
+    whole = _hits(resource.code, vocabulary)
+    if not resource.component:
+        return [(name, _measured(resource, resource, coding, vocabulary)) for name, coding in whole]
     parts = [
         (name, _measured(resource, component, coding, vocabulary))
-        for component in resource.component or ()
+        for component in resource.component
         for name, coding in _hits(component.code, vocabulary)
     ]
-    in_parts = {name for name, _ in parts} if parts and not _speaks(resource) else ()
-    for name, coding in _hits(resource.code, vocabulary):
-        if name not in in_parts:  # a panel's value stands in its components
-            yield name, _measured(resource, resource, coding, vocabulary)
-    yield from parts
+    in_parts = {name for name, _ in parts} if not _speaks(resource) else ()
+    # A panel's value stands in its components.
+    own = [(name, _measured(resource, resource, coding, vocabulary)) for name, coding in whole if name not in in_parts]
+    return own + parts
 
 
 def _speaks(holder: Component) -> bool:
@@ -88,26 +96,30 @@ def _speaks(holder: Component) -> bool:
 
 
 def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary: Vocabulary) -> Fact:
-    unit, unit_code = _units(holder, vocabulary)
-    period = resource.effective_period
+    quantity, period = holder.value_quantity, resource.effective_period
+    unit, unit_code = _units(holder, vocabulary) if vocabulary.units else _as_sent(quantity)
     timed = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
     return Fact(
         kind="Observation",
-        source=source_of(resource),
+        source=f"Observation/{resource.id}",
         coding=coding,
-        when=moment(timed),
-        issued=moment(resource.issued),
+        when=when(timed) if timed else None,
+        issued=when(resource.issued) if resource.issued else None,
         status=resource.status,
-        value=_number(holder),
+        value=quantity.value if quantity else _integer(holder),
         text=holder.value_string,
         answer=codings(holder.value_codeable_concept),
-        moment=moment(holder.value_date_time),
-        comparator=holder.value_quantity.comparator if holder.value_quantity else None,
+        moment=moment(holder.value_date_time) if holder.value_date_time else None,
+        comparator=quantity.comparator if quantity else None,
         unit=unit,
         unit_code=unit_code,
         problem=_problem(resource, holder),
-        encounter=_encounter(resource),
+        encounter=resource.encounter.reference if resource.encounter else None,
     )
+
+
+def _as_sent(quantity: Quantity | None) -> tuple[str | None, str | None]:
+    return (quantity.unit, quantity.code) if quantity else (None, None)
 
 
 def _units(holder: Component, vocabulary: Vocabulary) -> tuple[str | None, str | None]:
@@ -115,16 +127,12 @@ def _units(holder: Component, vocabulary: Vocabulary) -> tuple[str | None, str |
     quantity = holder.value_quantity
     if quantity is None:
         return None, None
-    if not vocabulary.units:
-        return quantity.unit, quantity.code
     codes = [(c.system, c.code) for c in codings(holder.code)]
     code = vocabulary.spelling(codes, quantity.code) if quantity.code else None
     return vocabulary.spelling(codes, quantity.unit) if quantity.unit or not code else None, code
 
 
-def _number(holder: Component) -> float | None:
-    if holder.value_quantity is not None:
-        return holder.value_quantity.value
+def _integer(holder: Component) -> float | None:
     return None if holder.value_integer is None else float(holder.value_integer)
 
 
@@ -146,9 +154,9 @@ def _encounter(resource: Resource) -> str | None:
     return resource.encounter.reference if resource.encounter else None
 
 
-def _condition(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
-    for name, coding in _hits(resource.code, vocabulary):
-        yield (
+def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
+    return [
+        (
             name,
             Fact(
                 kind="Condition",
@@ -164,10 +172,12 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
                 verification=first_code(resource.verification_status),
             ),
         )
+        for name, coding in _hits(resource.code, vocabulary)
+    ]
 
 
-def _category(value: Any) -> str | None:
-    codes = [c.code for concept in concepts(value) for c in codings(concept) if c.code]
+def _category(member: Raw) -> str | None:
+    codes = [c.code for concept in concepts(member) for c in codings(concept) if c.code]
     known = [c for c in codes if c in ("problem-list-item", "encounter-diagnosis")]
     return known[0] if known else (codes[0] if codes else None)
 
@@ -176,11 +186,11 @@ def _start(period: Period | None) -> When | None:
     return moment(period.start) if period else None
 
 
-def _procedure(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     period = resource.performed_period
     performed = resource.performed_date_time or ((period.end or period.start) if period else None)
-    for name, coding in _hits(resource.code, vocabulary):
-        yield (
+    return [
+        (
             name,
             Fact(
                 kind="Procedure",
@@ -193,12 +203,13 @@ def _procedure(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
                 encounter=_encounter(resource),
             ),
         )
+        for name, coding in _hits(resource.code, vocabulary)
+    ]
 
 
-def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
-    for concept in (*concepts(resource.type), *concepts(resource.service_type)):
-        for name, coding in _hits(concept, vocabulary):
-            yield name, stay(resource, coding)
+def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
+    kinds = (*concepts(resource.type), *concepts(resource.service_type))
+    return [(name, stay(resource, coding)) for concept in kinds for name, coding in _hits(concept, vocabulary)]
 
 
 def stay(resource: Resource, coding: Coding | None = None) -> Fact:
@@ -215,19 +226,31 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
     )
 
 
-def _class(value: Any) -> Coding:
-    if isinstance(value, dict) and isinstance(value.get("code"), str):
-        return Coding(system=value.get("system"), code=value["code"])
-    found = [c for concept in concepts(value) for c in codings(concept)]  # R5 sends a list of CodeableConcepts
-    return found[0] if found else Coding()
+class _ClassCode(Struct):
+    code: str | None = None
+    coding: tuple[Coding, ...] = ()
 
 
-def _medication(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
+_class_decoder = json.Decoder(_ClassCode | tuple[_ClassCode, ...] | None)
+
+
+def _class(member: Raw) -> Coding:
+    """Encounter.class by its code: a Coding in R4; R5 sends a list of CodeableConcepts."""
+    try:
+        found = _class_decoder.decode(member) if member else None
+    except ValidationError:
+        return Coding()
+    if isinstance(found, _ClassCode):
+        return Coding(code=found.code)
+    return next((coding for concept in found or () for coding in concept.coding), Coding())
+
+
+def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     concept = resource.medication_codeable_concept or _contained_medication(resource)
     period = resource.effective_period
     taken = resource.authored_on or resource.effective_date_time or (period.start if period else None)
-    for name, coding in _hits(concept, vocabulary):
-        yield (
+    return [
+        (
             name,
             Fact(
                 kind=str(resource.resource_type),
@@ -240,6 +263,8 @@ def _medication(resource: Resource, vocabulary: Vocabulary) -> Iterator[Found]:
                 encounter=_encounter(resource),
             ),
         )
+        for name, coding in _hits(concept, vocabulary)
+    ]
 
 
 def _contained_medication(resource: Resource) -> CodeableConcept | None:

@@ -76,7 +76,8 @@ class Identity:
         """The references by which this patient's other resources may mean this one."""
         if resource.id:
             own = f"{resource.resource_type}/{resource.id}"
-            yield from (f"{base}/{own}" if base else own for base in self._bases)
+            yield own
+            yield from (f"{base}/{own}" for base in self._bases if base)
             yield f"urn:uuid:{resource.id}"
         if full_url:
             yield full_url

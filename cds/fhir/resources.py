@@ -1,11 +1,17 @@
 """The few members that we read of FHIR R4 resources, decoded straight from bytes; everything else is skipped."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from cds.errors import UnreadableResource
+
+
+ABSENT = msgspec.Raw()
+"""A member that is kept as JSON, and decoded by those few who read it, was not there."""
 
 
 class Element(Struct, gc=False, frozen=True, rename="camel"):
@@ -15,19 +21,16 @@ class Element(Struct, gc=False, frozen=True, rename="camel"):
 class Coding(Element, frozen=True):
     system: str | None = None
     code: str | None = None
-    display: str | None = None
 
 
 class CodeableConcept(Element, frozen=True):
     coding: tuple[Coding, ...] | None = None
-    text: str | None = None
 
 
 class Quantity(Element, frozen=True):
     value: float | None = None
     comparator: str | None = None
     unit: str | None = None
-    system: str | None = None
     code: str | None = None
 
 
@@ -76,10 +79,6 @@ class Participant(Element, frozen=True):
     actor: Reference | None = None
 
 
-class Search(Element, frozen=True):
-    mode: str | None = None
-
-
 class Resource(Component, frozen=True):
     """Any FHIR R4 resource, by the members that some reader here looks at.
 
@@ -88,7 +87,7 @@ class Resource(Component, frozen=True):
 
     resource_type: str | None = None
     id: str | None = None
-    meta: Any = None
+    meta: msgspec.Raw = ABSENT
     status: str | None = None
     subject: Reference | None = None
     focus: Any = None
@@ -97,7 +96,7 @@ class Resource(Component, frozen=True):
     encounter: Reference | None = None
     contained: tuple["Resource", ...] | None = None
     extension: tuple[Extension, ...] | None = None
-    category: Any = None
+    category: msgspec.Raw = ABSENT
     issued: str | None = None
     effective_date_time: str | None = None
     effective_instant: str | None = None
@@ -115,9 +114,9 @@ class Resource(Component, frozen=True):
     recorded_date: str | None = None
     performed_date_time: str | None = None
     performed_period: Period | None = None
-    class_: Any = msgspec.field(default=None, name="class")
-    type: Any = None
-    service_type: Any = None
+    class_: msgspec.Raw = msgspec.field(default=ABSENT, name="class")
+    type: msgspec.Raw = ABSENT
+    service_type: msgspec.Raw = ABSENT
     period: Period | None = None
     medication_codeable_concept: CodeableConcept | None = None
     medication_reference: Reference | None = None
@@ -134,10 +133,10 @@ class Resource(Component, frozen=True):
 class BundleEntry(Element, frozen=True):
     full_url: str | None = None
     resource: Resource | None = None
-    search: Search | None = None
 
 
 _decoder = msgspec.json.Decoder(Resource)
+_entry_decoder = msgspec.json.Decoder(BundleEntry)
 
 
 def read(data: bytes | str) -> Resource:
@@ -157,16 +156,24 @@ def unreadable(error: msgspec.DecodeError) -> UnreadableResource:
     return UnreadableResource(said, path.rstrip("`").lstrip("."))
 
 
-def concepts(value: Any) -> tuple[CodeableConcept, ...]:
-    """CodeableConcepts of a member that is one or a list, depending on the resource's type."""
-    many = value if isinstance(value, list) else [value] if value else []
-    found = []
-    for one in many:
-        try:
-            found.append(msgspec.convert(one, CodeableConcept))
-        except msgspec.ValidationError:
-            continue
-    return tuple(found)
+_concepts = msgspec.json.Decoder(CodeableConcept | tuple[CodeableConcept, ...] | None)
+
+
+def concepts(member: msgspec.Raw) -> tuple[CodeableConcept, ...]:
+    """CodeableConcepts of a member that is one or a list, depending on the resource's type; none when it is neither."""
+    if not member:
+        return ()
+    try:
+        found = _concepts.decode(member)
+    except msgspec.ValidationError:
+        return tuple(_readable_concepts(msgspec.json.decode(member)))
+    return found if isinstance(found, tuple) else (found,) if found else ()
+
+
+def _readable_concepts(value: Any) -> Iterator[CodeableConcept]:
+    for one in value if isinstance(value, list) else ():
+        with suppress(msgspec.ValidationError):
+            yield msgspec.convert(one, CodeableConcept)
 
 
 def codings(concept: CodeableConcept | None) -> tuple[Coding, ...]:
@@ -208,7 +215,7 @@ def _leniently(value: Any) -> Resource:
         raise UnreadableResource("a Bundle's entry is a JSON array", "entry")
     while True:
         try:
-            resource = msgspec.convert(value, Resource)
+            resource = _decoder.decode(msgspec.json.encode(value))
             break
         except msgspec.ValidationError as error:
             member = _member_at_fault(error, value)
@@ -226,7 +233,7 @@ def _entry_leniently(value: Any) -> BundleEntry:
         raise UnreadableResource("a Bundle entry is a JSON object", "entry")
     inner, rest = value.get("resource"), {k: v for k, v in value.items() if k != "resource"}
     try:
-        entry = msgspec.convert(rest, BundleEntry)
+        entry = _entry_decoder.decode(msgspec.json.encode(rest))
     except msgspec.ValidationError as error:
         raise unreadable(error) from None
     return msgspec.structs.replace(entry, resource=_leniently(inner)) if inner is not None else entry

@@ -26,6 +26,8 @@ class Analyte(Struct, frozen=True):
 
     def conversion(self, unit: str | None, code: str | None) -> Conversion | None:
         """The conversion on which `unit` and `code` agree; None when one is unknown, they differ or both are absent."""
+        if unit == code and code is not None:  # as most laboratories send it
+            return self.spellings.get(code) or self.spellings.get(code.strip())
         by_unit = self.spellings.get(unit.strip()) if unit else None
         by_code = self.spellings.get(code.strip()) if code else None
         if (unit and by_unit is None) or (code and by_code is None):

@@ -37,7 +37,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=cds_services(state),
+        routes=[*cds_services(state)],
         middleware=_middleware(site),
         exception_handlers=dict.fromkeys((404, 405, 422), on_error) | {Exception: on_error},
     )

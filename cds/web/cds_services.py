@@ -14,7 +14,7 @@ from cds.cdshooks.answer import Answer, Deployed, answer, kind, missing, overdue
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
-from cds.errors import BedsideError, ModelFailed, Overloaded, UnknownService
+from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
 from cds.risk.estimate import NotScored
 from cds.web.body import read_body
 from cds.web.errors import JSON, NO_STORE, error_response
@@ -88,9 +88,23 @@ async def _call(state: State, request: Request) -> Response:
     seconds = time.perf_counter() - started
     if seconds > _budget(state, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
-    sent = await state.ledger.record(record_of(said, deployed)) if state.ledger else said.body
+    sent = await _recorded(state, said, deployed)
     _observe(state, said, deployed, seconds)
     return Response(sent, said.status, _headers(said), media_type=JSON)
+
+
+async def _recorded(state: State, said: Answer, deployed: Deployed) -> bytes:
+    """The bytes to send. A shadow answer discloses nothing, so it goes out even when it cannot be recorded."""
+    if state.ledger is None:
+        return said.body
+    try:
+        return await state.ledger.record(record_of(said, deployed))
+    except LedgerUnavailable as error:
+        if deployed.settings.stage != "shadow":
+            raise
+        state.metrics.refused(status_of(error))
+        log.warning("not recorded", correlation=said.id, service=deployed.service.id)
+        return said.body
 
 
 def _budget(state: State, said: Answer) -> float:
@@ -110,6 +124,8 @@ def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> 
     for outcome in said.outcomes.values():
         if isinstance(outcome, NotScored):
             state.metrics.not_scored(outcome.model, outcome.reason)
+    for model in said.failed:
+        state.metrics.not_scored(model, "model-failed")
     for key in missing(said):
         state.metrics.missing(service, key)
     if said.error is not None:

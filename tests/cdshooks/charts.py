@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from fhir_fixtures.search import prefetch
 from models.kfre.equation import egfr_ckd_epi_2021
@@ -41,7 +41,7 @@ def lab(code: str, value: float | str | None, unit: str | None, ago: int = 20, o
     }
 
 
-def creatinine_for(egfr: float, age: int = 64, sex: str = "male") -> float:
+def creatinine_for(egfr: float, age: int = 64, sex: Literal["female", "male"] = "male") -> float:
     """The creatinine in mg/dL whose CKD-EPI 2021 eGFR this is."""
     low, high = 0.2, 20.0
     for _ in range(60):
@@ -68,7 +68,7 @@ def kidney(
     acr: float | str | None = 310,
     *more: Json,
     age: int = 64,
-    sex: str = "male",
+    sex: Literal["female", "male"] = "male",
     chronic: bool = True,
     of: str = ID,
     unit: str | None = "mg/g",

@@ -18,7 +18,7 @@ from tests.cdshooks.charts import AT, Json, request
 
 SERVICE = "kidney-failure-risk"
 PATH = f"/cds-services/{SERVICE}"
-JSON = {"Content-Type": "application/json"}
+JSON = {"content-type": "application/json"}
 
 
 def settings(
@@ -62,7 +62,8 @@ class Desk:
     def post(self, body: Json | bytes | str, path: str = PATH, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes | str) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.http.post(path, content=content, headers={"content-type": "application/json"} | named)
+        response: httpx.Response = self.http.post(path, content=content, headers=JSON | named)
+        return response
 
     def card(self, resources: Iterable[Json], **members: Any) -> Json:
         """The one card about these resources; an empty object for silence."""
@@ -79,7 +80,7 @@ class Desk:
         return self.answers()[-1]
 
     def metrics(self) -> str:
-        return self.http.get("/metrics").text
+        return str(self.http.get("/metrics").text)
 
     def close(self) -> None:
         self.ledger.close()

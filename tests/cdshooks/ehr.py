@@ -12,9 +12,13 @@ from tests.cdshooks.charts import ID, Json
 
 BASE = "https://ehr.example/fhir"
 TOKEN: Json = {
-    "access_token": "canary-token-7Q", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.read",
-    "subject": "bedside", "patient": ID,
-}  # fmt: skip
+    "access_token": "canary-token-7Q",
+    "token_type": "Bearer",
+    "expires_in": 300,
+    "scope": "patient/*.read",
+    "subject": "bedside",
+    "patient": ID,
+}
 
 Fault = Callable[[httpx.Request], httpx.Response]
 

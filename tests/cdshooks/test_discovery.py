@@ -148,9 +148,17 @@ def test_c22_observations_are_asked_for_by_code_and_number(desk: Desk) -> None:
 def test_c22_the_size_of_a_page_follows_what_is_needed(desk: Desk) -> None:
     counts = {key: re.findall(r"_count=(\d+)", template) for key, template in templates(desk).items()}
     assert counts == {
-        "patient": [], "conditions": [], "procedures": ["100"], "encounters": ["100"], "creatinine": ["100"], "egfr": ["100"],
-        "uacr": ["10"], "upcr": ["10"], "dialysisLabs": ["10"], "pregnancyStatus": ["10"],
-    }  # fmt: skip
+        "patient": [],
+        "conditions": [],
+        "procedures": ["100"],
+        "encounters": ["100"],
+        "creatinine": ["100"],
+        "egfr": ["100"],
+        "uacr": ["10"],
+        "upcr": ["10"],
+        "dialysisLabs": ["10"],
+        "pregnancyStatus": ["10"],
+    }
 
 
 def test_c23_usage_requirements_name_what_may_be_left_out(desk: Desk) -> None:

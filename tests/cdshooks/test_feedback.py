@@ -33,20 +33,46 @@ def test_c86_feedback_is_answered_200(desk: Desk) -> None:
     assert send(desk).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"feedback":{}}', b'{"feedback":null}', b'{"feedback":[1]}', b'{"feedback":[null]}', b'{"feedback":["\xff"]}', b'{"feedback":[{"card":"\\ud800"}]}', b'{"feedback":' + b"[" * 900 + b"]" * 900 + b"}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"feedback":{}}',
+        b'{"feedback":null}',
+        b'{"feedback":[1]}',
+        b'{"feedback":[null]}',
+        b'{"feedback":["\xff"]}',
+        b'{"feedback":[{"card":"\\ud800"}]}',
+        b'{"feedback":' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
 def test_c86_what_is_no_feedback_gets_400(desk: Desk, body: bytes) -> None:
     assert desk.post(body, FEEDBACK).status_code == 400
 
 
-@pytest.mark.parametrize(("change", "at_fault"), [
-    ({"card": ...}, "card"), ({"card": ""}, "card"), ({"card": 1}, "card"), ({"card": "x" * 129}, "card"),
-    ({"outcome": ...}, "outcome"), ({"outcome": "ignored"}, "outcome"), ({"outcome": "Accepted"}, "outcome"),
-    ({"outcomeTimestamp": ...}, "outcomeTimestamp"), ({"outcomeTimestamp": "yesterday"}, "outcomeTimestamp"),
-    ({"outcomeTimestamp": "2026-11-22"}, "outcomeTimestamp"), ({"outcomeTimestamp": "2026-11-22T14:03:00"}, "outcomeTimestamp"),
-    ({"outcomeTimestamp": "2026-13-22T14:03:00Z"}, "outcomeTimestamp"), ({"outcomeTimestamp": 1}, "outcomeTimestamp"),
-    ({"outcomeTimestamp": "0001-01-01T00:00:00+14:00"}, "outcomeTimestamp"),
-    ({"outcomeTimestamp": "9999-12-31T23:59:59-14:00"}, "outcomeTimestamp"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "at_fault"),
+    [
+        ({"card": ...}, "card"),
+        ({"card": ""}, "card"),
+        ({"card": 1}, "card"),
+        ({"card": "x" * 129}, "card"),
+        ({"outcome": ...}, "outcome"),
+        ({"outcome": "ignored"}, "outcome"),
+        ({"outcome": "Accepted"}, "outcome"),
+        ({"outcomeTimestamp": ...}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "yesterday"}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "2026-11-22"}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "2026-11-22T14:03:00"}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "2026-13-22T14:03:00Z"}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": 1}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "0001-01-01T00:00:00+14:00"}, "outcomeTimestamp"),
+        ({"outcomeTimestamp": "9999-12-31T23:59:59-14:00"}, "outcomeTimestamp"),
+    ],
+)
 def test_c87_card_outcome_and_time_are_required(desk: Desk, change: Json, at_fault: str) -> None:
     response = send(desk, entry(), entry(**change))
     assert response.status_code == 400
@@ -71,12 +97,24 @@ def test_c89_overridden_without_a_reason_is_valid(desk: Desk) -> None:
     assert send(desk, entry()).status_code == 200
 
 
-@pytest.mark.parametrize(("reason", "status"), [
-    ({}, 400), ({"reason": {"code": "x"}}, 400), ({"reason": {"system": "urn:x"}}, 400), ({"reason": {"code": "", "system": "urn:x"}}, 400),
-    ({"userComment": ""}, 400), ({"reason": None}, 400), ({"userComment": 1}, 400), ("x", 400), ([], 400),
-    ({"reason": {"code": "x", "system": "urn:x"}}, 200), ({"reason": {"code": "x", "system": "urn:x", "display": "X"}}, 200),
-    ({"userComment": "seen"}, 200), ({"reason": {"code": "x", "system": "urn:x"}, "userComment": "seen"}, 200),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ({}, 400),
+        ({"reason": {"code": "x"}}, 400),
+        ({"reason": {"system": "urn:x"}}, 400),
+        ({"reason": {"code": "", "system": "urn:x"}}, 400),
+        ({"userComment": ""}, 400),
+        ({"reason": None}, 400),
+        ({"userComment": 1}, 400),
+        ("x", 400),
+        ([], 400),
+        ({"reason": {"code": "x", "system": "urn:x"}}, 200),
+        ({"reason": {"code": "x", "system": "urn:x", "display": "X"}}, 200),
+        ({"userComment": "seen"}, 200),
+        ({"reason": {"code": "x", "system": "urn:x"}, "userComment": "seen"}, 200),
+    ],
+)
 def test_c90_a_reason_has_a_code_or_a_comment(desk: Desk, reason: Any, status: int) -> None:
     assert send(desk, entry(overrideReason=reason)).status_code == status
 

@@ -80,11 +80,23 @@ def test_c53_no_redirect_is_followed(open_desk: Callable[..., Desk], ehr: Ehr, c
     assert (elsewhere.call_count, len(ehr.seen)) == (0, 1)
 
 
-@pytest.mark.parametrize("link", [
-    f"{ELSEWHERE}/Observation?page=2", "http://ehr.example/fhir/next", "https://ehr.example:8443/next", "//elsewhere.example/x",
-    "https://ehr.example@elsewhere.example/", "https://user:pw@ehr.example/fhir/next", "https://[bad/next", "https://ehr.example:x/",
-    "file:///etc/passwd", "http://169.254.169.254/latest", "javascript:alert(1)", "https://ehr.example.elsewhere.example/",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"{ELSEWHERE}/Observation?page=2",
+        "http://ehr.example/fhir/next",
+        "https://ehr.example:8443/next",
+        "//elsewhere.example/x",
+        "https://ehr.example@elsewhere.example/",
+        "https://user:pw@ehr.example/fhir/next",
+        "https://[bad/next",
+        "https://ehr.example:x/",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest",
+        "javascript:alert(1)",
+        "https://ehr.example.elsewhere.example/",
+    ],
+)
 def test_c53_a_next_page_elsewhere_is_refused(open_desk: Callable[..., Desk], ehr: Ehr, link: str) -> None:
     desk, call = asking(open_desk, ehr)
     ehr.faults["Observation 2160-0"] = says({"resourceType": "Bundle", "link": [{"relation": "next", "url": link}]})
@@ -92,10 +104,22 @@ def test_c53_a_next_page_elsewhere_is_refused(open_desk: Callable[..., Desk], eh
     assert len(ehr.seen) == 1
 
 
-@pytest.mark.parametrize("server", [
-    ELSEWHERE, "http://ehr.example/fhir", f"{BASE}/../other", f"{BASE}?x=1", "https://ehr.example/fhi", "https://EHR.example/fhir",
-    "https://169.254.169.254/", "file:///etc", "https://user@ehr.example/fhir", "not a url", "https://ehr.example:443/fhir",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "server",
+    [
+        ELSEWHERE,
+        "http://ehr.example/fhir",
+        f"{BASE}/../other",
+        f"{BASE}?x=1",
+        "https://ehr.example/fhi",
+        "https://EHR.example/fhir",
+        "https://169.254.169.254/",
+        "file:///etc",
+        "https://user@ehr.example/fhir",
+        "not a url",
+        "https://ehr.example:443/fhir",
+    ],
+)
 def test_c53_a_server_that_the_site_does_not_name_is_not_asked(
     open_desk: Callable[..., Desk], ehr: Ehr, server: str
 ) -> None:
@@ -117,14 +141,25 @@ def test_c55_an_expired_token_is_not_used(open_desk: Callable[..., Desk], ehr: E
     assert ehr.seen == []
 
 
-@pytest.mark.parametrize(("scope", "resource_type", "may"), [
-    ("patient/*.read", "Observation", True), ("patient/Observation.read", "Observation", True), ("user/*.*", "Condition", True),
-    ("patient/Patient.read launch", "Observation", False), ("patient/Observation.rs", "Observation", True),
-    ("patient/Observation.cruds", "Observation", True), ("patient/Observation.r", "Observation", False),
-    ("patient/Patient.r", "Patient", True), ("patient/*.write", "Observation", False), ("patient/*.c", "Observation", False),
-    ("patient/Observation.rs?category=laboratory", "Observation", True), ("openid fhirUser", "Observation", True),
-    ("", "Observation", True), ("system/Condition.read patient/Observation.read", "Condition", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scope", "resource_type", "may"),
+    [
+        ("patient/*.read", "Observation", True),
+        ("patient/Observation.read", "Observation", True),
+        ("user/*.*", "Condition", True),
+        ("patient/Patient.read launch", "Observation", False),
+        ("patient/Observation.rs", "Observation", True),
+        ("patient/Observation.cruds", "Observation", True),
+        ("patient/Observation.r", "Observation", False),
+        ("patient/Patient.r", "Patient", True),
+        ("patient/*.write", "Observation", False),
+        ("patient/*.c", "Observation", False),
+        ("patient/Observation.rs?category=laboratory", "Observation", True),
+        ("openid fhirUser", "Observation", True),
+        ("", "Observation", True),
+        ("system/Condition.read patient/Observation.read", "Condition", True),
+    ],
+)
 def test_c55_the_scope_is_read_before_fetching(scope: str, resource_type: str, may: bool) -> None:
     assert covers(scope, resource_type) is may
 
@@ -154,13 +189,23 @@ FAULTS: dict[str, tuple[Fault, str, int]] = {
     "deep": (says(b'{"a":' * 5000 + b"1" + b"}" * 5000), "", 1),
     "outcome": (says({"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}), "could not fetch it", 1),
     "outcome in it": (
-        says({"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "fatal"}]}}]}),
-        "could not fetch it", 1,
+        says(
+            {
+                "resourceType": "Bundle",
+                "entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "fatal"}]}}],
+            }
+        ),
+        "could not fetch it",
+        1,
     ),
     "another type": (says({"resourceType": "Patient", "id": "p1"}), "is expected", 1),
     "too large": (says(b'{"resourceType":"Bundle"' + b" " * (8 * 1024 * 1024) + b"}"), "too large", 1),
-    "not gzip": (lambda _: httpx.Response(200, content=b"x", headers={"content-encoding": "gzip"}), "cannot be read", 1),
-}  # fmt: skip
+    "not gzip": (
+        lambda _: httpx.Response(200, content=b"x", headers={"content-encoding": "gzip"}),
+        "cannot be read",
+        1,
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

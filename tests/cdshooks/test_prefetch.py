@@ -10,8 +10,17 @@ from tests.cdshooks.desk import SERVICE, Desk, outcome, with_key, without
 from tests.cdshooks.ehr import BASE, TOKEN, Ehr
 
 KEYS = (
-    "patient", "conditions", "procedures", "encounters", "dialysisLabs", "pregnancyStatus", "creatinine", "egfr", "uacr", "upcr",
-)  # fmt: skip
+    "patient",
+    "conditions",
+    "procedures",
+    "encounters",
+    "dialysisLabs",
+    "pregnancyStatus",
+    "creatinine",
+    "egfr",
+    "uacr",
+    "upcr",
+)
 REQUIRED = tuple(key for key in KEYS if key != "upcr")
 EMPTY: Json = {"resourceType": "Bundle", "type": "searchset", "total": 0}
 NEXT: Json = {"link": [{"relation": "next", "url": f"{BASE}?page=2"}]}
@@ -78,10 +87,20 @@ def test_c41_a_bundle_of_nothing_says_the_same_as_null(desk: Desk, key: str) -> 
     assert [card.get("detail") for card in listed["cards"]] == [card.get("detail") for card in empty["cards"]]
 
 
-@pytest.mark.parametrize(("severity", "in_a_bundle", "status"), [
-    ("error", False, 412), ("fatal", False, 412), ("warning", False, 412), (None, False, 412), ("error", True, 412),
-    ("fatal", True, 412), ("warning", True, 200), ("information", True, 200), (None, True, 412),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("severity", "in_a_bundle", "status"),
+    [
+        ("error", False, 412),
+        ("fatal", False, 412),
+        ("warning", False, 412),
+        (None, False, 412),
+        ("error", True, 412),
+        ("fatal", True, 412),
+        ("warning", True, 200),
+        ("information", True, 200),
+        (None, True, 412),
+    ],
+)
 @pytest.mark.parametrize("key", ["conditions", "creatinine", "uacr"])
 def test_c42_an_operation_outcome_of_error_or_fatal_fails_a_key(
     open_desk: Callable[..., Desk], ehr: Ehr, key: str, severity: str | None, in_a_bundle: bool, status: int
@@ -112,9 +131,11 @@ def test_c43_a_page_that_does_not_show_the_latest_value_is_incomplete(desk: Desk
     newer, older = lab(UACR, 310, "mg/g", ago=20), lab(UACR, 30, "mg/g", ago=300)
     undated = {name: value for name, value in newer.items() if name != "effectiveDateTime"}
     page = {
-        "unsorted": [older, newer], "undated": [undated, older], "empty": [],
+        "unsorted": [older, newer],
+        "undated": [undated, older],
+        "empty": [],
         "none counts": [newer | {"status": "cancelled"}, older | {"status": "entered-in-error"}],
-    }[why]  # fmt: skip
+    }[why]
     response = desk.post(with_key(desk.call(kidney()), "uacr", entries(*page) | NEXT))
     assert (response.status_code, outcome(response)["expression"]) == (412, ["prefetch.uacr"])
 
@@ -282,9 +303,11 @@ def test_c50_a_superset_is_filtered_here(desk: Desk) -> None:
     call = desk.call(kidney())
     plain = desk.post(call).json()["cards"][0]["detail"]
     noise = [
-        lab("2345-7", 99, "mg/dL", ago=1), lab(UACR, 9, "mg/g", ago=2, id="e1", status="entered-in-error"),
-        lab(UACR, 9, "mg/g", ago=3, id="e2", status="cancelled"), lab(UACR, 9, "mg/g", ago=-5, id="e3"),
-    ]  # fmt: skip
+        lab("2345-7", 99, "mg/dL", ago=1),
+        lab(UACR, 9, "mg/g", ago=2, id="e1", status="entered-in-error"),
+        lab(UACR, 9, "mg/g", ago=3, id="e2", status="cancelled"),
+        lab(UACR, 9, "mg/g", ago=-5, id="e3"),
+    ]
     mine = [entry["resource"] for entry in call["prefetch"]["uacr"]["entry"]]
     assert desk.post(with_key(call, "uacr", entries(*noise, *mine))).json()["cards"][0]["detail"] == plain
 

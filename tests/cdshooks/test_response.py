@@ -22,10 +22,15 @@ from tests.cdshooks.charts import ID, UACR, Json, condition, kidney, lab, person
 from tests.cdshooks.desk import SERVICE, Desk, outcome, site
 
 CHARTS: dict[str, list[Json]] = {
-    "refer": kidney(), "high": kidney(16, 1400, age=58), "middle": kidney(22, 900), "egfr below 30": kidney(28, 10, age=80),
-    "missing": kidney(34, None), "unit": kidney(34, 35, unit=None), "bound": kidney(34, 300, valueQuantity={"value": 300, "unit": "mg/g", "comparator": ">"}),
+    "refer": kidney(),
+    "high": kidney(16, 1400, age=58),
+    "middle": kidney(22, 900),
+    "egfr below 30": kidney(28, 10, age=80),
+    "missing": kidney(34, None),
+    "unit": kidney(34, 35, unit=None),
+    "bound": kidney(34, 300, valueQuantity={"value": 300, "unit": "mg/g", "comparator": ">"}),
     "stale": [person(), lab("2160-0", 2.0, "mg/dL", ago=400), condition("433144002")],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=CHARTS)
@@ -170,8 +175,12 @@ def test_c74_override_reasons_are_coded_and_stable(card: Json, shared_data: Path
     reasons = card["overrideReasons"]
     known = (shared_data / "corpus/vocabulary/CodeSystem-non-adherence-reason-codes.json").read_text()
     assert [r["code"] for r in reasons] == [
-        "action-completed", "action-not-priority", "does-not-align-preferences", "recipient-does-not-trust", "cds-not-applicable",
-    ]  # fmt: skip
+        "action-completed",
+        "action-not-priority",
+        "does-not-align-preferences",
+        "recipient-does-not-trust",
+        "cds-not-applicable",
+    ]
     for reason in reasons:
         assert set(reason) == {"code", "system", "display"}
         assert f'"{reason["code"]}"' in known
@@ -256,7 +265,7 @@ def test_c81_an_answer_that_took_too_long_is_503(open_desk: Callable[..., Desk])
 
 
 def test_c82_cards_are_ordered_by_urgency(open_desk: Callable[..., Desk]) -> None:
-    cards = [Card(f"{i}-{n}", i, SOURCE) for n in range(2) for i in ("info", "warning", "critical")]  # type: ignore[arg-type]
+    cards = [Card(f"{i}-{n}", i, SOURCE) for n in range(2) for i in ("info", "warning", "critical")]
     desk = open_desk(with_service(site(), saying(*cards)))
     found = [c["summary"] for c in desk.post(desk.call(kidney())).json()["cards"]]
     assert found == ["critical-0", "critical-1", "warning-0", "warning-1", "info-0", "info-1"]

@@ -1,4 +1,4 @@
-"""CDS Hooks, section G, with the table of responses: every way in which a call can end, and what the ledger keeps of it."""
+"""CDS Hooks, section G: every way in which a call can end, and what the ledger keeps of it."""
 
 import json
 import logging
@@ -38,17 +38,22 @@ SILENCE: dict[str, tuple[list[Json], str | None]] = {
     "ESRD": (kidney(16, 310, condition("N18.6", ICD)), "esrd"),
     "pregnant": ([*kidney(34, 310, age=30, sex="female"), condition("77386006", ago=60)], "pregnancy"),
     "acute kidney injury": (kidney(34, 310, condition("N17.9", ICD, ago=20)), "aki"),
-}  # fmt: skip
+}
 
 CORRECTABLE: dict[str, tuple[list[Json], str, str]] = {
-    "no urine albumin": (kidney(34, None), "acr-never-recorded", "no urine albumin-creatinine ratio in the last 24 months"),
+    "no urine albumin": (
+        kidney(34, None),
+        "acr-never-recorded",
+        "no urine albumin-creatinine ratio in the last 24 months",
+    ),
     "no unit": (kidney(34, 35, unit=None), "acr-unit-not-accepted", "urine ACR of 35 (2 Nov 2026) has no unit"),
     "a unit unknown": (kidney(34, 35, unit="mg/L"), "acr-unit-not-accepted", "has a unit that is not accepted"),
     "no creatinine of a year": (
         [person(), lab(CREATININE, 2.0, "mg/dL", ago=400), lab(UACR, 310, "mg/g"), condition("433144002")],
-        "egfr-too-old", "no creatinine or eGFR in the last 12 months",
+        "egfr-too-old",
+        "no creatinine or eGFR in the last 12 months",
     ),
-}  # fmt: skip
+}
 
 UNAVAILABLE: dict[str, tuple[Callable[[Desk, Ehr], Json], str, tuple[str, ...]]] = {}
 
@@ -198,10 +203,19 @@ def test_c83_an_answer_that_cannot_be_recorded_is_not_given(desk: Desk) -> None:
     assert "Kidney" not in response.text
 
 
-@pytest.mark.parametrize(("method", "path", "code"), [
-    ("GET", PATH, 405), ("PUT", PATH, 405), ("DELETE", "/cds-services", 405), ("POST", "/cds-services", 405),
-    ("GET", f"{PATH}/feedback", 405), ("PATCH", "/health/live", 405), ("GET", "/nothing", 404), ("GET", f"{PATH}/x/y", 404),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", PATH, 405),
+        ("PUT", PATH, 405),
+        ("DELETE", "/cds-services", 405),
+        ("POST", "/cds-services", 405),
+        ("GET", f"{PATH}/feedback", 405),
+        ("PATCH", "/health/live", 405),
+        ("GET", "/nothing", 404),
+        ("GET", f"{PATH}/x/y", 404),
+    ],
+)
 def test_c83_wrong_methods_and_addresses(desk: Desk, method: str, path: str, code: int) -> None:
     response = desk.http.request(method, path)
     assert response.status_code == code
@@ -214,9 +228,13 @@ def test_c84_every_failure_is_an_operation_outcome_with_a_fitting_code(desk: Des
     call = desk.call(kidney())
     large = json.dumps(call | {"pad": "x" * 2_100_000})
     found = {
-        400: desk.post(b"{"), 404: desk.post(call, "/cds-services/x"), 405: desk.http.put(PATH), 412: desk.post(without(call, "uacr")),
-        413: desk.post(large), 415: desk.post(call, content_type="text/html"),
-    }  # fmt: skip
+        400: desk.post(b"{"),
+        404: desk.post(call, "/cds-services/x"),
+        405: desk.http.put(PATH),
+        412: desk.post(without(call, "uacr")),
+        413: desk.post(large),
+        415: desk.post(call, content_type="text/html"),
+    }
     codes = {400: "invalid", 404: "not-found", 405: "invalid", 412: "incomplete", 413: "too-long", 415: "not-supported"}
     for status_, response in found.items():
         assert response.status_code == status_

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,15 @@ def read_or_none(reader: Callable[[Any], Resource], value: Any) -> Resource | No
         return None
 
 
+def members(resource: Any) -> Any:
+    """A resource's members, with those that are kept as JSON decoded: two spellings of one value are one value."""
+    if isinstance(resource, msgspec.Raw):
+        return json.loads(bytes(resource) or b"null")
+    if isinstance(resource, msgspec.Struct):
+        return {name: members(getattr(resource, name)) for name in resource.__struct_fields__}
+    return [members(one) for one in resource] if isinstance(resource, tuple) else repr(resource)
+
+
 @given(OBJECTS)
 def test_reading_leniently_gives_what_reading_strictly_gives(value: dict[str, Any]) -> None:
     text = json.dumps(value)
@@ -50,7 +60,7 @@ def test_reading_leniently_gives_what_reading_strictly_gives(value: dict[str, An
         strict = read(text)
     except UnreadableResource:
         return
-    assert repr(read_leniently(json.loads(text))) == repr(strict)  # repr, since NaN is not itself
+    assert members(read_leniently(json.loads(text))) == members(strict)
 
 
 WRONG = [
@@ -149,7 +159,11 @@ def test_an_error_tells_the_path_and_no_value() -> None:
 
 def test_concepts_of_one_or_many() -> None:
     one = {"coding": [{"code": "a"}]}
-    assert [first_code(c) for value in (one, [one, "x", one], None, "x", [], 7) for c in concepts(value)] == ["a"] * 3
+    assert [
+        first_code(c)
+        for value in (one, [one, "x", one], None, "x", [], 7)
+        for c in concepts(msgspec.Raw(json.dumps(value).encode()))
+    ] == ["a"] * 3
 
 
 @pytest.mark.parametrize(("depth", "deep"), [(63, False), (64, False), (65, True), (100_000, True)])

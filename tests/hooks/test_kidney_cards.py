@@ -37,47 +37,76 @@ def low(**members: Any) -> list[Json]:
 
 SAID: list[tuple[str, list[Json], str, str, list[str]]] = [
     (
-        "refer", kidney(34, 310), "info",
-        "Kidney failure risk 15.4% in 5 years, above the 5% referral threshold. Consider nephrology referral.", [SAVE, REFER],
+        "refer",
+        kidney(34, 310),
+        "info",
+        "Kidney failure risk 15.4% in 5 years, above the 5% referral threshold. Consider nephrology referral.",
+        [SAVE, REFER],
     ),
     (
-        "high", kidney(16, 1400, age=58), "warning",
+        "high",
+        kidney(16, 1400, age=58),
+        "warning",
         "Kidney failure risk 59.3% in 2 years, above 40%. Plan dialysis, transplant or conservative care with nephrology.",
         [SAVE, REFER],
     ),
     (
-        "missing", kidney(34, None), "info",
-        "Kidney failure risk not calculated: no urine albumin-creatinine ratio in the last 24 months.", [ORDER_ACR],
+        "missing",
+        kidney(34, None),
+        "info",
+        "Kidney failure risk not calculated: no urine albumin-creatinine ratio in the last 24 months.",
+        [ORDER_ACR],
     ),
     (
-        "too old", kidney(34, None, lab(UACR, 180, "mg/g", ago=800)), "info",
-        "Kidney failure risk not calculated: no urine albumin-creatinine ratio in the last 24 months.", [ORDER_ACR],
+        "too old",
+        kidney(34, None, lab(UACR, 180, "mg/g", ago=800)),
+        "info",
+        "Kidney failure risk not calculated: no urine albumin-creatinine ratio in the last 24 months.",
+        [ORDER_ACR],
     ),
     (
-        "no unit", kidney(34, 35, unit=None), "info",
-        "Kidney failure risk not calculated: urine ACR of 35 (2 Nov 2026) has no unit.", [ORDER_ACR],
+        "no unit",
+        kidney(34, 35, unit=None),
+        "info",
+        "Kidney failure risk not calculated: urine ACR of 35 (2 Nov 2026) has no unit.",
+        [ORDER_ACR],
     ),
     (
-        "a unit that is not accepted", kidney(34, 35, unit="mg/L"), "info",
-        "Kidney failure risk not calculated: urine ACR of 35 mg/L (2 Nov 2026) has a unit that is not accepted.", [ORDER_ACR],
+        "a unit that is not accepted",
+        kidney(34, 35, unit="mg/L"),
+        "info",
+        "Kidney failure risk not calculated: urine ACR of 35 mg/L (2 Nov 2026) has a unit that is not accepted.",
+        [ORDER_ACR],
     ),
     (
-        "stale", [person(), lab(CREATININE, 2.0, "mg/dL", ago=400), lab(UACR, 310, "mg/g"), condition("433144002")], "info",
-        "Kidney failure risk not calculated: no creatinine or eGFR in the last 12 months.", ["Order a serum creatinine"],
+        "stale",
+        [person(), lab(CREATININE, 2.0, "mg/dL", ago=400), lab(UACR, 310, "mg/g"), condition("433144002")],
+        "info",
+        "Kidney failure risk not calculated: no creatinine or eGFR in the last 12 months.",
+        ["Order a serum creatinine"],
     ),
     (
-        "eGFR below 30", kidney(28, 5, age=80), "info",
-        "eGFR 28 is below 30: consider nephrology referral. Kidney failure risk <ANY> in 5 years.", [SAVE, REFER],
+        "eGFR below 30",
+        kidney(28, 5, age=80),
+        "info",
+        "eGFR 28 is below 30: consider nephrology referral. Kidney failure risk <ANY> in 5 years.",
+        [SAVE, REFER],
     ),
     (
-        "urine albumin 300 and above", kidney(55, 400), "info",
+        "urine albumin 300 and above",
+        kidney(55, 400),
+        "info",
         "Urine ACR 400 mg/g (45 mg/mmol) is 300 mg/g or more: consider nephrology referral. Kidney failure risk <ANY> in 5 years.",
         [SAVE, REFER],
     ),
     (
-        "a bound below what matters", kidney(34, 10, **bound("<", 10)), "info", "", [],
+        "a bound below what matters",
+        kidney(34, 10, **bound("<", 10)),
+        "info",
+        "",
+        [],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row", SAID, ids=lambda row: row[0])
@@ -212,9 +241,14 @@ def test_d14_a_sustained_fall_is_a_criterion(desk: Desk) -> None:
 def care(desk: Desk, resources: list[Json], card_of: Callable[[Json], Json]) -> Json:
     """The answer with a visit to the kidney clinic of thirty days ago in the chart."""
     visit = {
-        "resourceType": "Encounter", "id": "e1", "status": "finished", "class": {"code": "AMB"}, "subject": {"reference": "Patient/p1"},
-        "type": [{"coding": [{"system": "urn:clinic", "code": "NEPH"}]}], "period": {"start": "2026-10-23T09:00:00Z", "end": "2026-10-23T10:00:00Z"},
-    }  # fmt: skip
+        "resourceType": "Encounter",
+        "id": "e1",
+        "status": "finished",
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/p1"},
+        "type": [{"coding": [{"system": "urn:clinic", "code": "NEPH"}]}],
+        "period": {"start": "2026-10-23T09:00:00Z", "end": "2026-10-23T10:00:00Z"},
+    }
     return card_of(with_key(desk.call(resources), "encounters", visit))
 
 
@@ -250,9 +284,13 @@ def test_d17_was(desk: Desk) -> None:
 
 def test_hospital_only(desk: Desk) -> None:
     stay = {
-        "resourceType": "Encounter", "id": "e1", "status": "finished", "class": {"code": "IMP"}, "subject": {"reference": "Patient/p1"},
+        "resourceType": "Encounter",
+        "id": "e1",
+        "status": "finished",
+        "class": {"code": "IMP"},
+        "subject": {"reference": "Patient/p1"},
         "period": {"start": "2026-11-01T09:00:00Z", "end": "2026-11-05T10:00:00Z"},
-    }  # fmt: skip
+    }
     inside = lab(CREATININE, 2.0, "mg/dL", encounter={"reference": "Encounter/e1"})
     card = desk.card([person(), inside, lab(UACR, 310, "mg/g"), stay, condition("433144002")])
     assert card["summary"] == (
@@ -270,11 +308,17 @@ def test_a_rise_of_creatinine_asks_for_another(desk: Desk) -> None:
 OUT_OF_DOMAIN = {
     "transplant": (kidney(34, 310, condition("Z94.0", ICD)), "kidney transplant recorded 18 Oct 2025"),
     "under 18": (kidney(34, 310, age=17, chronic=False), "under 18"),
-    "no sex": ([r | ({"gender": "other"} if r["resourceType"] == "Patient" else {}) for r in kidney()], "sex is not recorded as male or female"),
+    "no sex": (
+        [r | ({"gender": "other"} if r["resourceType"] == "Patient" else {}) for r in kidney()],
+        "sex is not recorded as male or female",
+    ),
     "no age": ([{k: v for k, v in r.items() if k != "birthDate"} for r in kidney()], "birth date is missing"),
     "eGFR 60": (kidney(75, 30), "eGFR 75: the equation is for eGFR below 60"),
-    "pregnancy": (kidney(34, 310, condition("77386006", ago=60), age=30, sex="female"), "pregnant, or within 12 weeks of delivery"),
-}  # fmt: skip
+    "pregnancy": (
+        kidney(34, 310, condition("77386006", ago=60), age=30, sex="female"),
+        "pregnant, or within 12 weeks of delivery",
+    ),
+}
 
 
 @pytest.mark.parametrize("row", OUT_OF_DOMAIN)
@@ -289,8 +333,11 @@ def test_out_of_domain_is_silent_unless_the_site_shows_it(desk: Desk, open_desk:
 def test_d12_a_variant_without_its_inputs_falls_back_and_says_so(open_desk: Open) -> None:
     desk = open_desk(service={"variant": "kfre-8"})
     whole = [
-        lab("1751-7", 4.1, "g/dL"), lab("2777-1", 3.9, "mg/dL"), lab("1963-8", 25, "mmol/L"), lab("17861-6", 9.4, "mg/dL"),
-    ]  # fmt: skip
+        lab("1751-7", 4.1, "g/dL"),
+        lab("2777-1", 3.9, "mg/dL"),
+        lab("1963-8", 25, "mmol/L"),
+        lab("17861-6", 9.4, "mg/dL"),
+    ]
     eight = desk.card(kidney(34, 310, *whole))
     assert "(8-variable, North America)" in eight["source"]["label"]
     assert "| Calcium | 9.4 mg/dL | 2 Nov 2026 |" in eight["detail"]

@@ -1,4 +1,4 @@
-"""Text that a laboratory system, or somebody behind it, puts into a chart, and extreme values: no card does more than say it."""
+"""Text that somebody puts into a chart, and extreme values: no card does more than say it."""
 
 import re
 from typing import Any
@@ -11,13 +11,49 @@ from tests.cdshooks.charts import CREATININE, UACR, Json, condition, kidney, lab
 from tests.cdshooks.desk import Desk
 
 PAYLOADS = [
-    "<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "[x](javascript:alert(1))", "![](http://t.example/p.png)",
-    "[x](http://t.example)", "http://t.example/x", "https://t.example", "www.t.example", "ftp://t.example", "mailto:a@t.example",
-    "a@t.example", "<http://t.example>", "a | b | c |", "|---|---|", "x\n| y | z |", "x\r\n\r\n# Head", "`code`", "```\nx", "**b**",
-    "_i_", "~~s~~", "\u202egnp.exe", "\u2066x\u2069", "x\u0000y", "\u200b\u200bx", "&lt;img&gt;", "&#x202e;x", "&#60;script&#62;",
-    "[ref]: http://t.example", "\\<b>", "\\\\|", "- x", "1. x", "> q", "x" * 10_000, "\U0001f469\u200d\U0001f469", "a\u0301" * 50, "<!-- x",
-    "](http://t.example)", "]]>", "$(x)", "{{context.patientId}}",
-]  # fmt: skip
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1))",
+    "![](http://t.example/p.png)",
+    "[x](http://t.example)",
+    "http://t.example/x",
+    "https://t.example",
+    "www.t.example",
+    "ftp://t.example",
+    "mailto:a@t.example",
+    "a@t.example",
+    "<http://t.example>",
+    "a | b | c |",
+    "|---|---|",
+    "x\n| y | z |",
+    "x\r\n\r\n# Head",
+    "`code`",
+    "```\nx",
+    "**b**",
+    "_i_",
+    "~~s~~",
+    "\u202egnp.exe",
+    "\u2066x\u2069",
+    "x\u0000y",
+    "\u200b\u200bx",
+    "&lt;img&gt;",
+    "&#x202e;x",
+    "&#60;script&#62;",
+    "[ref]: http://t.example",
+    "\\<b>",
+    "\\\\|",
+    "- x",
+    "1. x",
+    "> q",
+    "x" * 10_000,
+    "\U0001f469\u200d\U0001f469",
+    "a\u0301" * 50,
+    "<!-- x",
+    "](http://t.example)",
+    "]]>",
+    "$(x)",
+    "{{context.patientId}}",
+]
 ACTIVE = re.compile(r"<(?!/?(p|strong|em|table|thead|tbody|tr|th|td|br|del)\b)[a-z!/]", re.IGNORECASE)
 AUTOLINK = re.compile(r"(?<![\\])(https?://|ftp://|www\.|mailto:|[A-Za-z0-9._+-]+@[A-Za-z0-9-]+\.)", re.IGNORECASE)
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -79,15 +115,20 @@ EXTREME: dict[str, list[Json]] = {
     "not final, long": kidney(34, None, lab(UACR, 123456789.12345, "m" * 99, status="preliminary")),
     "modified": kidney(34, 123456789.12345, unit="g" * 99, modifierExtension=[{"url": "x"}]),
     "creatinine modified": [
-        person(), lab(CREATININE, 123456789.12345, "m" * 99, modifierExtension=[{"url": "x"}]), lab(UACR, 310, "mg/g"),
+        person(),
+        lab(CREATININE, 123456789.12345, "m" * 99, modifierExtension=[{"url": "x"}]),
+        lab(UACR, 310, "mg/g"),
         condition("433144002"),
     ],
     "a text for a number": kidney(34, "z" * 500),
     "urine protein": kidney(34, None, lab("2890-2", 123456789.12345, "q" * 99)),
     "a rise": [
-        person(), lab(CREATININE, 1.2345678901, "mg/dL", ago=120), lab(CREATININE, 3.4567890123, "mg/dL"), lab(UACR, 310, "mg/g"),
+        person(),
+        lab(CREATININE, 1.2345678901, "mg/dL", ago=120),
+        lab(CREATININE, 3.4567890123, "mg/dL"),
+        lab(UACR, 310, "mg/g"),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("chart", EXTREME)

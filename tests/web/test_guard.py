@@ -11,11 +11,27 @@ from tests.cdshooks.charts import kidney
 from tests.cdshooks.desk import PATH, Desk, outcome
 
 
-@pytest.mark.parametrize(("host", "status"), [
-    ("localhost", 200), ("localhost:8080", 200), ("LOCALHOST", 200), ("127.0.0.1", 200), ("127.0.0.1:80", 200), ("[::1]", 200),
-    ("[::1]:8080", 200), ("evil.example", 421), ("localhost.evil.example", 421), ("127.0.0.1.evil.example", 421), ("evil.example:80", 421),
-    ("0.0.0.0", 421), ("localhost@evil.example", 421), ("", 421), ("10.0.0.1", 421), ("[::2]", 421),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:8080", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1", 200),
+        ("127.0.0.1:80", 200),
+        ("[::1]", 200),
+        ("[::1]:8080", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example:80", 421),
+        ("0.0.0.0", 421),
+        ("localhost@evil.example", 421),
+        ("", 421),
+        ("10.0.0.1", 421),
+        ("[::2]", 421),
+    ],
+)
 def test_only_this_machines_names_are_answered(desk: Desk, host: str, status: int) -> None:
     for path in ("/cds-services", "/health/live", "/metrics"):
         assert desk.http.get(path, headers={"Host": host}).status_code == status
@@ -49,11 +65,19 @@ def test_nothing_describes_the_api_to_strangers(desk: Desk) -> None:
 def noise(chance: random.Random, call: dict[str, Any]) -> tuple[Any, str, dict[str, str]]:
     """A random request: its body, address and headers."""
     word = "".join(chance.choices(string.ascii_letters + string.digits, k=8))
-    body = chance.choice([
-        b"{", word.encode(), {}, call | {"hook": word}, call | {"hookInstance": word}, call | {"prefetch": {word: None}},
-        call | {"extension": {word: word}}, {"feedback": [{"card": word, "outcome": word, "outcomeTimestamp": "x"}]},
-        {"feedback": [{"card": word, "outcome": "overridden", "outcomeTimestamp": "2026-11-22T14:03:00Z"}]},
-    ])  # fmt: skip
+    body = chance.choice(
+        [
+            b"{",
+            word.encode(),
+            {},
+            call | {"hook": word},
+            call | {"hookInstance": word},
+            call | {"prefetch": {word: None}},
+            call | {"extension": {word: word}},
+            {"feedback": [{"card": word, "outcome": word, "outcomeTimestamp": "x"}]},
+            {"feedback": [{"card": word, "outcome": "overridden", "outcomeTimestamp": "2026-11-22T14:03:00Z"}]},
+        ]
+    )
     path = chance.choice([PATH, f"{PATH}/feedback", f"/cds-services/{word}", f"/{word}"])
     return body, path, chance.choice([{}, {"content_type": f"text/{word}"}, {"user_agent": word}])
 

@@ -56,9 +56,13 @@ def desk(open_desk: Callable[..., Desk], server: tuple[str, Seen]) -> Desk:
 
 def token(patient: str) -> Json:
     return {
-        "access_token": "a-token", "token_type": "Bearer", "expires_in": 60, "scope": "patient/*.rs", "subject": "bedside",
+        "access_token": "a-token",
+        "token_type": "Bearer",
+        "expires_in": 60,
+        "scope": "patient/*.rs",
+        "subject": "bedside",
         "patient": patient,
-    }  # fmt: skip
+    }
 
 
 def call(base: str, of: str) -> Json:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from cds.cdshooks.answer import answer
+from cds.cdshooks.record import record_of
 from tests.cdshooks.broken import Raises, with_models
 from tests.cdshooks.charts import Json, kidney
 from tests.cdshooks.desk import PATH, SERVICE, Desk, site, without
@@ -95,7 +96,10 @@ def test_errors_are_never_replayed(open_desk: Open, desk: Desk) -> None:
 def test_another_setting_is_another_answer(open_desk: Open) -> None:
     body = json.dumps(open_desk().call(kidney()))
     desks = [open_desk(), open_desk(model={"region": "elsewhere"}), open_desk(service={"show_low_risk": True})]
-    keys = {asyncio.run(answer(d.site.services[SERVICE], body.encode(), d.now)).record.replay_key for d in desks}
+    keys = set()
+    for desk in desks:
+        deployed = desk.site.services[SERVICE]
+        keys.add(record_of(asyncio.run(answer(deployed, body.encode(), desk.now)), deployed).replay_key)
     assert None not in keys
     assert len(keys) == 3
 
@@ -136,6 +140,6 @@ def test_r32_two_hundred_patients_at_once_each_get_their_own_answer(desk: Desk, 
     assert asyncio.run(_interleaved(desk, rounds, people(200))) == []
     kept = desk.answers()
     assert len(kept) == 200 * rounds
-    for answer in kept[:200]:
-        number = int(answer.patient.rpartition("/p")[2])
-        assert {v["name"]: v.get("value") for v in answer.scores[0].inputs}["acr"] == 400 + number
+    for one in kept[:200]:
+        number = int(one.patient.rpartition("/p")[2])
+        assert {v["name"]: v.get("value") for v in one.scores[0].inputs}["acr"] == 400 + number

@@ -1,0 +1,136 @@
+"""The body of a kidney card: the number, what it rests on, and what must be said beside it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from cds import HookCall, Missing, NotScored, Reading, Risk, day_text, in_100, plain, table
+from models.kfre.albuminuria import in_both_units
+from models.kfre.equation import round_half_up
+from models.kfre.inputs import FourVariables
+from models.kfre.model import Kfre, earlier_risk, stages
+
+GATES = "kidney transplant, dialysis, end-stage kidney disease, pregnancy, acute kidney injury"
+ILLNESSES = ("diabetes", "hypertension")
+UNITS = (("albumin", "g/dL"), ("phosphate", "mg/dL"), ("bicarbonate", "mmol/L"), ("calcium", "mg/dL"))
+
+
+class Scored(Struct, frozen=True):
+    """A scored row with its four inputs, which a score cannot lack."""
+
+    row: FourVariables
+    age: Reading[int]
+    sex: Reading[Literal["female", "male"]]
+    egfr: Reading[float]
+    acr: Reading[float]
+
+    @property
+    def bound(self) -> str:
+        """What stands before every number when the urine albumin is only a bound: "at most " or "at least "."""
+        return f"{self.acr.bound} " if self.acr.bound else ""
+
+
+def row_of(outcome: Risk | NotScored) -> FourVariables:
+    if not isinstance(outcome.row, FourVariables):
+        raise TypeError("the kidney service runs the kidney failure equations only")
+    return outcome.row
+
+
+def scored(risk: Risk) -> Scored:
+    row = row_of(risk)
+    age, sex, egfr, acr = row.age, row.sex, row.egfr, row.acr
+    if isinstance(age, Missing) or isinstance(sex, Missing) or isinstance(egfr, Missing) or isinstance(acr, Missing):
+        raise TypeError("a scored row has its four inputs")
+    return Scored(row, age, sex, egfr, acr)
+
+
+def percent(probability: float) -> str:
+    number = probability * 100
+    return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
+
+
+def for_score(call: HookCall, risk: Risk, advice: str) -> str:
+    """The Markdown of a risk: parts stand between blank lines, as GitHub's tables need it."""
+    said = scored(risk)
+    two, five = risk.within(2).probability, risk.within(5).probability
+    in_people = f"(about {in_100(five)} in 100 people like this)"
+    parts = [
+        f"**5 years: {said.bound}{percent(five)}** {in_people} · **2 years: {said.bound}{percent(two)}**",
+        table(("Input", "Value", "Date"), _inputs(said)),
+        f"KDIGO {stages(said.egfr.value, said.acr.value)}.{_was(call, risk)}",
+        f"**Consider:** {advice}.",
+        *_notes(call, risk),
+        f"**Checked, not found:** {GATES}. Not valid in any of them.",
+        f"Supports, does not replace, clinical judgement. Calculated {_moment(call)}.",
+    ]
+    return "\n\n".join(parts)
+
+
+def for_no_score(call: HookCall, outcome: NotScored) -> str:
+    """The Markdown of what was found instead of a risk."""
+    row = row_of(outcome)
+    person = [str(answer.value) for answer in (row.age, row.sex) if isinstance(answer, Reading)]
+    rows = [("Age, sex", ", ".join(person), "")] if person else []
+    rows.append(_answer("Creatinine or eGFR", row.egfr, "mL/min/1.73 m²"))
+    rows.append(_answer("Urine ACR", row.acr, "mg/g"))
+    cautions = [f"**Please note:** {'; '.join(map(plain, outcome.cautions))}."] if outcome.cautions else []
+    parts = [table(("Found", "Value", "Date"), rows), *cautions, f"Nothing was estimated. Looked at {_moment(call)}."]
+    return "\n\n".join(parts)
+
+
+def _answer(name: str, answer: Reading[float] | Missing, unit: str) -> tuple[str, str, str]:
+    when = day_text(answer.when) if answer.when else ""
+    if isinstance(answer, Missing):
+        shown = f"{plain(answer.shown)}: " if answer.shown else ""
+        return name, f"{shown}{answer.why}", when
+    bound = f"{answer.bound} " if answer.bound else ""
+    return name, f"{bound}{round_half_up(answer.value)} {unit}", when
+
+
+def _inputs(said: Scored) -> list[tuple[str, str, str]]:
+    egfr, acr, row = said.egfr, said.acr, said.row
+    creatinine = f", from creatinine {plain(egfr.as_sent)}" if egfr.method == "CKD-EPI 2021" else ""
+    protein = f", from {plain(acr.as_sent)}" if acr.method == "converted from PCR" else ""
+    rows = [
+        ("Age, sex", f"{said.age.value}, {said.sex.value}", ""),
+        (
+            f"eGFR ({plain(egfr.method)})",
+            f"{round_half_up(egfr.value)} mL/min/1.73 m²{creatinine}",
+            day_text(egfr.when),
+        ),
+        (f"Urine ACR ({acr.method})", f"{said.bound}{in_both_units(acr.value)}{protein}", day_text(acr.when)),
+    ]
+    found = ((name, unit, getattr(row, name, None)) for name, unit in UNITS)
+    rows += [
+        (name.capitalize(), f"{answer.value:.4g} {unit}", day_text(answer.when))
+        for name, unit, answer in found
+        if isinstance(answer, Reading)
+    ]
+    ill = ((name, getattr(row, name)) for name in ILLNESSES if hasattr(row, name))
+    rows += [(n.capitalize(), "recorded" if isinstance(a, Reading) else "not recorded", "") for n, a in ill]
+    return rows
+
+
+def _was(call: HookCall, risk: Risk) -> str:
+    model, earlier = call.models[risk.model], row_of(risk).earlier
+    before = earlier_risk(model, row_of(risk)) if isinstance(model, Kfre) else None
+    if before is None or isinstance(earlier, Missing):
+        return ""
+    egfr = earlier.value[1]
+    return f" Was {percent(before)} in 5 years on {day_text(earlier.when)} (eGFR {round_half_up(egfr)})."
+
+
+def _notes(call: HookCall, risk: Risk) -> Iterator[str]:
+    others = (o for o in call.outcomes.values() if isinstance(o, NotScored) and o.model != risk.model)
+    said = [
+        *risk.cautions,
+        *(f"{other.text}; the {risk.model} equation is shown instead" for other in others),
+        *(f"the model {model} failed and is not shown" for model in call.failed),
+    ]
+    if said:
+        yield "**Please note:** " + "; ".join(map(plain, said)) + "."
+
+
+def _moment(call: HookCall) -> str:
+    return f"{day_text(call.at)} {call.at:%H:%M} UTC"
