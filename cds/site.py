@@ -166,7 +166,9 @@ def _vocabulary(
 ) -> Vocabulary:
     sets: dict[str, CodeSet] = {}
     for predictors in [*(c.predictors for c in classes), *(m.predictors for m in models.values())]:
-        sets |= {codes.name: codes for codes in predictors.code_sets()}
+        for codes in predictors.code_sets():
+            if sets.setdefault(codes.name, codes).entries != codes.entries:
+                raise SiteError(f"two models mean different codes by {codes.name}: give one of the sets another name")
     _refuse_unknown("codes", dict.fromkeys(settings.codes.values(), 1), set(sets))
     pairs = {tuple(key.split("|", 1)): name for key, name in settings.codes.items()}
     units = {tuple(key.split("|", 1)): spellings for key, spellings in settings.units.items()}

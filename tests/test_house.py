@@ -27,7 +27,8 @@ STOREYS = (
     ("risk",),
     ("features",),
     ("fhir",),
-    ("errors", "settings"),
+    ("settings",),
+    ("errors",),
 )
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 FACE = "the face"

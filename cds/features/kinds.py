@@ -154,8 +154,13 @@ _DONE = {
 
 
 def _counts(fact: Fact) -> bool:
-    if fact.problem == "modified":
-        return False
+    if fact.problem == "modified" and _would_count(fact):
+        # A modifier that we do not know may mean "not done" or "in a donor": what is left is not knowing.
+        raise DataUnavailable(f"a {fact.kind} carries a modifier that is not known here", expressions=(fact.kind,))
+    return _would_count(fact)
+
+
+def _would_count(fact: Fact) -> bool:
     if fact.kind == "Condition":  # a status that cannot be read is as one that is absent: it counts
         return fact.verification not in ("refuted", "entered-in-error")
     if fact.problem == "not readable":

@@ -10,8 +10,11 @@ from urllib.parse import quote
 
 from msgspec import Struct, convert
 
-Match = Literal["exact", "prefix", "range", "except"]
+Match = Literal["exact", "prefix", "range", "except", "never"]
 TypeOfCoding = tuple[str | None, str | None]
+
+BARRED = "!"
+"""Before a set's name in what `Vocabulary.sets_of` answers: this coding keeps its resource out of that set."""
 
 FEATURE_SYSTEM = "urn:bedside:feature"
 """The system of Bedside's own names: a site maps a local code to a feature by giving it a coding of this system."""
@@ -86,7 +89,7 @@ class CodeSet:
 
     @cached_property
     def _by_match(self) -> dict[Match, list[tuple[str, str]]]:
-        found: dict[Match, list[tuple[str, str]]] = {"exact": [], "prefix": [], "range": [], "except": []}
+        found: dict[Match, list[tuple[str, str]]] = {"exact": [], "prefix": [], "range": [], "except": [], "never": []}
         for entry in self.entries:
             found[entry.match].append((entry.system, normal(entry.code)))
         return found
@@ -102,6 +105,10 @@ class CodeSet:
             return True
         meant = self._longest("prefix", system, code)
         return meant > 0 and meant > self._longest("except", system, code)
+
+    def bars(self, system: str, code: str) -> bool:
+        """Whether a resource with this code is not meant, whatever its other codings say."""
+        return (system, normal(code)) in self._by_match["never"]
 
     @cached_property
     def _ranges(self) -> list[tuple[str, str, str]]:
@@ -155,6 +162,7 @@ class Vocabulary:
         short = system_named(system)
         if short and code:
             names = [name for name, codes in self.sets.items() if codes.holds(short, code)]
+            names += [f"{BARRED}{name}" for name, codes in self.sets.items() if codes.bars(short, code)]
         local = self.local.get((system or "", code or ""))
         if local is not None and local in self.sets and local not in names:
             names.append(local)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw, Struct, ValidationError, json
 
-from cds.fhir.codes import Vocabulary
+from cds.fhir.codes import BARRED, Vocabulary
 from cds.fhir.resources import (
     CodeableConcept,
     Coding,
@@ -71,7 +71,16 @@ def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Sequence[t
     if concept is None or not concept.coding:
         return ()
     hits = [(name, coding) for coding in concept.coding for name in vocabulary.sets_of(coding.system, coding.code)]
-    return hits if len(hits) < 2 else list({name: (name, coding) for name, coding in reversed(hits)}.values())[::-1]
+    return _once_each(hits) if hits else ()
+
+
+def _once_each(hits: list[tuple[str, Coding]]) -> Sequence[tuple[str, Coding]]:
+    barred = {name[len(BARRED) :] for name, _ in hits if name.startswith(BARRED)}
+    first: dict[str, tuple[str, Coding]] = {}
+    for name, coding in hits:
+        if name not in barred and not name.startswith(BARRED):
+            first.setdefault(name, (name, coding))
+    return list(first.values())
 
 
 def _observation(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
@@ -178,8 +187,9 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
 
 def _category(member: Raw) -> str | None:
     codes = [c.code for concept in concepts(member) for c in codings(concept) if c.code]
-    known = [c for c in codes if c in ("problem-list-item", "encounter-diagnosis")]
-    return known[0] if known else (codes[0] if codes else None)
+    if "problem-list-item" in codes:
+        return "problem-list-item"  # whatever else it is: what is on the list is current until it is taken off
+    return "encounter-diagnosis" if "encounter-diagnosis" in codes else next(iter(codes), None)
 
 
 def _start(period: Period | None) -> When | None:

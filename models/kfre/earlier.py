@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from cds import Age, Chart, Feature, Missing, Need, Reading
+from cds import Age, Chart, Feature, Missing, Need, Reading, months
 from models.kfre import gates
 from models.kfre.acute import EXACT, acute, unexplained
-from models.kfre.albuminuria import Albuminuria
+from models.kfre.albuminuria import ACR, PCR, Albuminuria
 from models.kfre.egfr import EGFR, OUTPATIENT, computed
 
 _AGE = Age()
@@ -43,8 +43,15 @@ def _not_scored(chart: Chart, at: datetime, then: datetime) -> bool:
 
 
 def _with(chart: Chart, egfr: float, then: datetime, source: str) -> Reading[Inputs] | Missing:
+    if PCR.series.need.key in chart.unread and not _has_ratio(chart, then):
+        return Missing("not read")  # the day's protein was not asked for: no reason to refuse the score of today
     acr, age = chart.read(_ACR, then), chart.read(_AGE, then)
     if isinstance(acr, Missing) or acr.bound or isinstance(age, Missing) or age.value < 18:
         return Missing("never recorded")
     inputs = (float(age.value), egfr, acr.value)
     return Reading(inputs, "a; mL/min/{1.73_m2}; mg/g", then, source, also=(acr.source,))
+
+
+def _has_ratio(chart: Chart, then: datetime) -> bool:
+    newest = chart.read(ACR, then).newest
+    return newest is not None and newest.when.first >= months(24).before(then)

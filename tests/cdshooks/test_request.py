@@ -178,7 +178,15 @@ def test_c36_the_optional_members_reach_the_service(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["nothing", "kfre-4", "KIDNEY-FAILURE-RISK", "%2e%2e", "kidney-failure-risk%00", "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea"]
+    "path",
+    [
+        "nothing",
+        "kfre-4",
+        "KIDNEY-FAILURE-RISK",
+        "%2e%2e",
+        "kidney-failure-risk%00",
+        "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea",
+    ],
 )
 def test_c37_an_unknown_service_gets_404(desk: Desk, path: str) -> None:
     for end in ("", "/feedback"):

@@ -35,7 +35,7 @@ def test_d18_templates_carry_codes_sort_and_count_and_no_dates() -> None:
     patient, _, urine = Row.needs()
     assert template(patient, VOCABULARY) == "Patient/{{context.patientId}}"
     assert template(CONDITIONS, VOCABULARY) == "Condition?patient={{context.patientId}}"
-    codes = ",".join(f"http://loinc.org|{entry.code}" for entry in LAB_CODES["uacr"].entries)
+    codes = ",".join(f"http://loinc.org|{entry.code}" for entry in LAB_CODES["uacr"].entries if entry.match == "exact")
     assert template(urine, VOCABULARY) == (
         f"Observation?patient={{{{context.patientId}}}}&code={codes}&_sort=-date&_count=10"
     )
