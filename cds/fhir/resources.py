@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from cds.errors import UnreadableResource
 
-
 ABSENT = msgspec.Raw()
 """A member that is kept as JSON, and decoded by those few who read it, was not there."""
 

@@ -23,11 +23,11 @@ stage = "live"
 """
 
 
-def bedside(*arguments: str, cwd: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+def bedside(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     own = {k: v for k, v in os.environ.items() if not k.startswith("BEDSIDE_")}
     command = [sys.executable, "-m", "cds.cli", *arguments]
     env = {**own, **environment, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd or ROOT, env=env, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=env, check=False)
 
 
 def scored(*arguments: str) -> dict[str, dict[str, object]]:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +21,7 @@ STORIES = sorted((ROOT / "fhir_fixtures" / "patients").glob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A ledger in which every fixture patient was answered once; the variables that open it."""
     url = f"sqlite:///{tmp_path_factory.mktemp('replay') / 'ledger.sqlite'}"
     keyring = Keyring.generate()
@@ -41,7 +40,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
                 "prefetch": prefetch(resources, templates, context),
             }
             assert client.post("/cds-services/kidney-failure-risk", json=call).status_code == 200
-    yield {"BEDSIDE_LEDGER": url, "BEDSIDE_LEDGER_KEY": keyring.text()}
+    return {"BEDSIDE_LEDGER": url, "BEDSIDE_LEDGER_KEY": keyring.text()}
 
 
 def replay(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

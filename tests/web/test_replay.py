@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from cds.cdshooks.answer import answer
 from cds.cdshooks.record import record_of
@@ -135,6 +136,7 @@ async def _interleaved(
     return wrong
 
 
+@pytest.mark.proof
 def test_r32_two_hundred_patients_at_once_each_get_their_own_answer(desk: Desk, campaign: Callable[[int], int]) -> None:
     rounds = campaign(50)
     assert asyncio.run(_interleaved(desk, rounds, people(200))) == []
