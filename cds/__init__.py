@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Indicator, Link, Source, Suggestion, plain, table
+from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
@@ -31,7 +31,7 @@ from cds.fhir.times import LookBack, When, age_on, days, months
 from cds.risk.assessment import in_100, risk_assessment
 from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk
 from cds.risk.model import ModelSettings, Reference, RiskModel
-from cds.text import day_text, slug
+from cds.text import day_text, plain, slug, table
 
 __all__ = [
     "ACTIVE",

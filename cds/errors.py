@@ -81,8 +81,23 @@ class LedgerSealed(BedsideError):
 
 
 class ModelFailed(BedsideError):
-    """A model broke or gave a number that is no probability. `model` is its id."""
+    """A model or a service broke, or gave a number that is no probability.
 
-    def __init__(self, message: str, model: str = "") -> None:
+    `model` is its id, `where` the file and line of the cause: all of it that may be told, since a cause's own text can
+    hold a patient's value.
+    """
+
+    def __init__(self, message: str, model: str = "", cause: BaseException | None = None) -> None:
         super().__init__(message)
         self.model = model
+        self.where = _place(cause) if cause is not None else ""
+
+
+def _place(cause: BaseException) -> str:
+    place = ""
+    trace = cause.__traceback__
+    while trace is not None:
+        path = trace.tb_frame.f_code.co_filename
+        place = f"{'/'.join(path.split('/')[-3:])}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(cause).__name__} at {place}"

@@ -22,6 +22,7 @@ from hooks._kidney_detail import Scored, for_no_score, for_score, percent, row_o
 from hooks._kidney_orders import ACR_ORDER, CREATININE_ORDER, order, referral, save
 from models.kfre.albuminuria import in_both_units
 from models.kfre.equation import round_half_up
+from models.kfre.gates import VISIT
 from models.kfre.model import KfreSettings, chronic
 
 NAMES = {"north-america": "North America", "elsewhere": "outside North America"}
@@ -99,7 +100,7 @@ def _message(call: HookCall, risk: Risk, said: Scored) -> Message | None:
         return Message(summary, "an exact urine albumin-creatinine ratio, then the risk again", said.egfr.value < 30)
     if two > 0.40:
         summary = f"{start} {p2} in 2 years, above 40%. Plan dialysis, transplant or conservative care with nephrology."
-        return Message(summary, PREPARE, refer=True, indicator="info" if care else "warning")
+        return Message(summary, PREPARE, refer=True, indicator="info" if _seen(risk) else "warning")
     if two > 0.10:
         summary = f"{start} {p2} in 2 years, above 10%. Consider multidisciplinary kidney care."
         return Message(summary, "multidisciplinary kidney care (KDIGO 2024, practice point 2.2.2)", refer=True)
@@ -140,6 +141,12 @@ def _criteria(said: Scored) -> Iterator[str]:
 
 def _in_care(risk: Risk) -> bool:
     return isinstance(row_of(risk).kidney_care, Reading)
+
+
+def _seen(risk: Risk) -> bool:
+    """By nephrology within 180 days, or soon: only that makes a high risk no warning (preparation alone does not)."""
+    care = row_of(risk).kidney_care
+    return isinstance(care, Reading) and care.method == VISIT
 
 
 def _settings(call: HookCall, model: str) -> KfreSettings:

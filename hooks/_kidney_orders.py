@@ -12,7 +12,7 @@ def save(call: HookCall, risk: Risk) -> Action:
     """The RiskAssessment of this risk."""
     assessment = risk_assessment(
         risk,
-        title=call.models[risk.model].card.name,
+        call.models[risk.model],
         patient_id=call.patient_id,
         encounter_id=call.encounter_id,
         identifier=call.id_of("assessment"),

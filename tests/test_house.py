@@ -28,7 +28,7 @@ STOREYS = (
     ("features",),
     ("fhir",),
     ("settings",),
-    ("errors",),
+    ("errors", "text"),
 )
 LEVEL = {room: level for level, rooms in enumerate(STOREYS) for room in rooms}
 FACE = "the face"

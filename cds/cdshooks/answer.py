@@ -76,7 +76,7 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         said.error = fault
     except Exception as fault:  # noqa: BLE001 - whatever a service raises is one kind of failure
         # A fault of ours may carry a patient's value in its text: only its kind goes on.
-        said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id)
+        said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
     _settle(said, shadow=deployed.settings.stage == "shadow")
     said.latency_us = int((time.perf_counter() - started) * 1e6)
     return said

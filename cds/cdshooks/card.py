@@ -1,6 +1,5 @@
 """A card as a service writes it, and as it goes over the wire."""
 
-import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from cds.errors import ModelFailed
+from cds.text import visible
 
 _NAMESPACE = bytes.fromhex("5f1b4b5c4b2f5c0e9d641d9a51b4c0de")
 Indicator = Literal["info", "warning", "critical"]
@@ -107,23 +107,3 @@ def _suggestion(suggestion: Suggestion, seed: str) -> dict[str, Any]:
     if suggestion.actions:
         wire["actions"] = suggestion.actions
     return wire
-
-
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~!&"})
-_AUTOLINK = re.compile(r"://|www\.|mailto:|xmpp:|@", re.IGNORECASE)
-
-
-def visible(text: str) -> str:
-    """Text without what cannot be seen: line ends, control characters, and marks that turn the reading direction."""
-    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
-
-
-def plain(text: str) -> str:
-    """Text from a chart made harmless in Markdown: no link, no image, no HTML, no table cell, no direction trick."""
-    return _AUTOLINK.sub(" ", visible(text)[:200]).translate(_MARKDOWN)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A GitHub-flavoured Markdown table; cells are Markdown already."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

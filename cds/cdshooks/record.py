@@ -4,6 +4,7 @@ import msgspec
 
 from cds.cdshooks.answer import Answer, Deployed, kind, missing
 from cds.cdshooks.card import card_id
+from cds.cdshooks.wire import Call
 from cds.ledger import AnswerRecord, ScoreRecord
 from cds.risk.estimate import NotScored
 from cds.risk.snapshot import estimates, inputs, snapshot
@@ -23,7 +24,7 @@ def record_of(said: Answer, deployed: Deployed) -> AnswerRecord:
         hook=call.hook,
         hook_instance=call.hook_instance,
         digest=said.digest,
-        patient=f"Patient/{call.patient_id}",
+        patient=patient_key(call, deployed),
         user=call.context.user_id,
         stage=deployed.settings.stage,
         status=said.status,
@@ -36,7 +37,15 @@ def record_of(said: Answer, deployed: Deployed) -> AnswerRecord:
         recorded_at=said.at,
         scores=_scores(said, deployed),
         missing=missing(said),
+        reason=said.reason or None,
     )
+
+
+def patient_key(call: Call, deployed: Deployed) -> str:
+    """Under which name a patient is pseudonymised: with the server, where the site has more than one of them."""
+    servers = deployed.reach.fhir_servers
+    server = call.fhir_server if call.fhir_server in servers else next(iter(servers)) if len(servers) == 1 else ""
+    return f"{server}|Patient/{call.patient_id}" if server else f"Patient/{call.patient_id}"
 
 
 def _scores(said: Answer, deployed: Deployed) -> tuple[ScoreRecord, ...]:

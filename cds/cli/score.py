@@ -27,7 +27,7 @@ from cds.errors import WrongPatient
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 from cds.risk.scoring import score
-from cds.risk.snapshot import inputs
+from cds.risk.snapshot import estimates, inputs
 from cds.settings import read_settings
 from cds.site import Site, load_site
 
@@ -80,10 +80,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     said: dict[str, Any] = {"inputs": _inputs(outcome), "cautions": outcome.cautions}
     if isinstance(outcome, NotScored):
         return {"outcome": "not-scored", "reason": outcome.reason, "text": outcome.text, **said}
-    estimates = [
-        {"outcome": e.outcome, "years": e.horizon_years, "probability": e.probability} for e in outcome.estimates
-    ]  # fmt: skip
-    return {"outcome": "risk", "estimates": estimates, **said}
+    return {"outcome": "risk", "estimates": estimates(outcome), **said}
 
 
 def _inputs(outcome: Outcome) -> list[dict[str, Any]]:
@@ -94,7 +91,10 @@ def _inputs(outcome: Outcome) -> list[dict[str, Any]]:
 def _print(lines: list[dict[str, Any]]) -> None:
     table = Table("Patient", "Model", "2 years", "5 years", "Why not, or what to note", box=None, header_style="bold")
     for line in lines:
-        risks = {e["years"]: f"{e['probability'] * 100:.1f} %" for e in line.get("estimates", ())}
+        risks = {
+            e["horizon"]: f"{e.get('bound', '')} {e['probability'] * 100:.1f} %".strip()
+            for e in line.get("estimates", ())
+        }
         note = line.get("text") or "; ".join(line.get("cautions", ()))
         table.add_row(line["patient"], line["model"], risks.get(2, ""), risks.get(5, ""), note)
     out.print(table)

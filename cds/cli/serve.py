@@ -54,6 +54,9 @@ def run(site: Site, host: str, port: int, *, demo: bool) -> None:
     import uvicorn
 
     from cds.web.app import create_app
+    from cds.web.log import configure
+
+    configure()
 
     off = os.environ.get(BENCH_SWITCH) == "off"
     if off:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from msgspec import Struct, convert
 
+from cds.fhir.resources import Coding
+
 Match = Literal["exact", "prefix", "range", "except", "never"]
 TypeOfCoding = tuple[str | None, str | None]
 
@@ -155,6 +157,16 @@ class Vocabulary:
         key = (system, code)
         known = self._known.get(key)
         return self._look_up(key) if known is None else known
+
+    def hits(self, codings: Iterable[Coding]) -> list[tuple[str, Coding]]:
+        """`sets_of` for every coding of a concept, each name with the coding: asked of every resource of a chart."""
+        known, found = self._known, []
+        for coding in codings:
+            key = (coding.system, coding.code)
+            names = known.get(key)
+            for name in self._look_up(key) if names is None else names:
+                found.append((name, coding))  # noqa: PERF401 - a comprehension here would need a second call a coding
+        return found
 
     def _look_up(self, key: TypeOfCoding) -> tuple[str, ...]:
         system, code = key

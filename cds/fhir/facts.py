@@ -19,7 +19,7 @@ from cds.fhir.resources import (
 from cds.fhir.times import When, when
 
 
-class Fact(Struct, frozen=True, gc=False, kw_only=True):
+class Fact(Struct, frozen=True, gc=False):
     """One thing a resource says, flat. Members are None where the resource is silent.
 
     `when` is the clinically relevant time (effective, onset or recorded, performed end, period start); `began` and
@@ -31,8 +31,10 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
     source: str
     coding: Coding
     when: When | None = None
-    issued: When | None = None
     status: str | None = None
+    problem: str | None = None
+    encounter: str | None = None
+    issued: When | None = None
     value: float | None = None
     text: str | None = None
     answer: tuple[Coding, ...] = ()
@@ -40,8 +42,6 @@ class Fact(Struct, frozen=True, gc=False, kw_only=True):
     comparator: str | None = None
     unit: str | None = None
     unit_code: str | None = None
-    problem: str | None = None
-    encounter: str | None = None
     category: str | None = None
     clinical_status: str | None = None
     verification: str | None = None
@@ -68,13 +68,13 @@ def moment(text: str | None) -> When | None:
 
 def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Sequence[tuple[str, Coding]]:
     """Each set once, with the first coding that put the concept into it."""
-    if concept is None or not concept.coding:
-        return ()
-    hits = [(name, coding) for coding in concept.coding for name in vocabulary.sets_of(coding.system, coding.code)]
-    return _once_each(hits) if hits else ()
+    hits = vocabulary.hits(concept.coding) if concept is not None and concept.coding else ()
+    if not hits or (len(hits) == 1 and not hits[0][0].startswith(BARRED)):
+        return hits
+    return _once_each(hits)
 
 
-def _once_each(hits: list[tuple[str, Coding]]) -> Sequence[tuple[str, Coding]]:
+def _once_each(hits: Sequence[tuple[str, Coding]]) -> Sequence[tuple[str, Coding]]:
     barred = {name[len(BARRED) :] for name, _ in hits if name.startswith(BARRED)}
     first: dict[str, tuple[str, Coding]] = {}
     for name, coding in hits:
@@ -105,44 +105,43 @@ def _speaks(holder: Component) -> bool:
 
 
 def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary: Vocabulary) -> Fact:
-    quantity, period = holder.value_quantity, resource.effective_period
-    unit, unit_code = _units(holder, vocabulary) if vocabulary.units else _as_sent(quantity)
-    timed = resource.effective_date_time or resource.effective_instant or (period.end if period else None)
+    quantity, answer, stated = (
+        holder.value_quantity or _NO_QUANTITY,
+        holder.value_codeable_concept,
+        holder.value_integer,
+    )
+    unit, unit_code = _units(holder, quantity, vocabulary) if vocabulary.units else (quantity.unit, quantity.code)
+    timed = resource.effective_date_time or resource.effective_instant
+    # In the order of the struct: by name, msgspec takes ten times as long, and a chart has some hundred of these.
     return Fact(
-        kind="Observation",
-        source=f"Observation/{resource.id}",
-        coding=coding,
-        when=when(timed) if timed else None,
-        issued=when(resource.issued) if resource.issued else None,
-        status=resource.status,
-        value=quantity.value if quantity else _integer(holder),
-        text=holder.value_string,
-        answer=codings(holder.value_codeable_concept),
-        moment=moment(holder.value_date_time) if holder.value_date_time else None,
-        comparator=quantity.comparator if quantity else None,
-        unit=unit,
-        unit_code=unit_code,
-        problem=_problem(resource, holder),
-        encounter=resource.encounter.reference if resource.encounter else None,
+        "Observation",
+        f"Observation/{resource.id}",
+        coding,
+        when(timed) if timed else _end(resource.effective_period),
+        resource.status,
+        _problem(resource, holder),
+        resource.encounter.reference if resource.encounter else None,
+        when(resource.issued) if resource.issued else None,
+        quantity.value if stated is None or holder.value_quantity else float(stated),
+        holder.value_string,
+        codings(answer) if answer else (),
+        moment(holder.value_date_time),
+        quantity.comparator,
+        unit,
+        unit_code,
     )
 
 
-def _as_sent(quantity: Quantity | None) -> tuple[str | None, str | None]:
-    return (quantity.unit, quantity.code) if quantity else (None, None)
+_NO_QUANTITY = Quantity()
 
 
-def _units(holder: Component, vocabulary: Vocabulary) -> tuple[str | None, str | None]:
+def _units(holder: Component, quantity: Quantity, vocabulary: Vocabulary) -> tuple[str | None, str | None]:
     """The quantity's unit and unit code, in the spelling to which the site maps them for one of the holder's codes."""
-    quantity = holder.value_quantity
-    if quantity is None:
+    if quantity is _NO_QUANTITY:
         return None, None
     codes = [(c.system, c.code) for c in codings(holder.code)]
     code = vocabulary.spelling(codes, quantity.code) if quantity.code else None
     return vocabulary.spelling(codes, quantity.unit) if quantity.unit or not code else None, code
-
-
-def _integer(holder: Component) -> float | None:
-    return None if holder.value_integer is None else float(holder.value_integer)
 
 
 def _doubt(resource: Resource) -> str | None:
@@ -152,8 +151,8 @@ def _doubt(resource: Resource) -> str | None:
 
 
 def _problem(resource: Resource, holder: Component) -> str | None:
-    if (doubt := _doubt(resource)) is not None:
-        return doubt
+    if resource.modifier_extension or resource.faults:
+        return _doubt(resource)
     if holder.modifier_extension or resource.focus:
         return "modified"  # with a focus it is about a fetus, a donor or a device, and not about the patient
     return "no value" if holder.data_absent_reason is not None else None
@@ -196,6 +195,10 @@ def _start(period: Period | None) -> When | None:
     return moment(period.start) if period else None
 
 
+def _end(period: Period | None) -> When | None:
+    return moment(period.end) if period else None
+
+
 def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     period = resource.performed_period
     performed = resource.performed_date_time or ((period.end or period.start) if period else None)
@@ -230,7 +233,7 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
         source=source_of(resource),
         coding=coding or _class(resource.class_),
         when=_start(period),
-        ended=moment(period.end) if period else None,
+        ended=_end(period),
         status=resource.status,
         problem=_doubt(resource),
     )
@@ -267,7 +270,7 @@ def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 source=source_of(resource),
                 coding=coding,
                 when=moment(taken or resource.date_asserted),
-                ended=moment(period.end) if period else None,
+                ended=_end(period),
                 status=resource.status,
                 problem=_doubt(resource),
                 encounter=_encounter(resource),

@@ -68,7 +68,8 @@ class LookBack(Struct, frozen=True):
 
     def before(self, at: datetime) -> datetime:
         """The earliest instant that still counts at `at`."""
-        return months_before(at, self.months) - timedelta(days=self.days)
+        start = months_before(at, self.months) if self.months else at
+        return start - timedelta(days=self.days) if self.days else start
 
     def __str__(self) -> str:
         return f"{self.months} months" if self.months else f"{self.days} days"
@@ -84,18 +85,19 @@ def days(n: int) -> LookBack:
 
 def months_before(at: datetime, n: int) -> datetime:
     """The same time of day n calendar months earlier, on the month's last day where that day does not exist."""
-    index = at.year * 12 + at.month - 1 - n
-    year, month = divmod(index, 12)
-    return at.replace(year=year, month=month + 1, day=min(at.day, calendar.monthrange(year, month + 1)[1]))
+    year, month = divmod(at.year * 12 + at.month - 1 - n, 12)
+    # Every month has 28 days; monthrange costs ten times as much as all else here.
+    day = at.day if at.day <= 28 else min(at.day, calendar.monthrange(year, month + 1)[1])
+    return at.replace(year, month + 1, day)
 
 
 def age_on(birth: When, day: When) -> int | None:
     """Completed years, when every day that both dates may mean gives the same number; otherwise None."""
-    youngest = _years(birth.last.date(), day.first.date())
-    oldest = _years(birth.first.date(), day.last.date())
+    youngest = _years(birth.last, day.first)
+    oldest = _years(birth.first, day.last)
     return youngest if youngest == oldest else None
 
 
-def _years(birth: date, day: date) -> int:
+def _years(birth: datetime, day: datetime) -> int:
     # Whoever is born on 29 February completes a year on 1 March of a common year, as (month, day) order says.
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))

@@ -54,6 +54,8 @@ class AnswerRecord(msgspec.Struct, frozen=True):
     scores: tuple[ScoreRecord, ...] = ()
     missing: tuple[str, ...] = ()
     repeats: int = 0
+    reason: str | None = None
+    """Why there is no card, as a closed code: "low-risk", "palliative-care", a model's own reason."""
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True):

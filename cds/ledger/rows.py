@@ -15,7 +15,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 # The order of the values that `entry` makes, after the answer's number, which the database gives.
 ANSWER_COLUMNS = (
-    "seq", "id", "tenant", "service", "hook", "hook_instance", "digest", "patient", "stage", "status", "kind",
+    "seq", "id", "tenant", "service", "hook", "hook_instance", "digest", "patient", "stage", "status", "kind", "reason",
     "latency_us", "recorded_at", "missing", "repeats", "sealed",
 )  # fmt: skip
 SCORE_COLUMNS = (
@@ -75,7 +75,8 @@ def entry(record: AnswerRecord, keyring: Keyring) -> Entry:
     recorded_at = micros(record.recorded_at)
     answer = (
         record.id, record.tenant, record.service, record.hook, record.hook_instance, record.digest,
-        keyring.pseudonym(record.tenant, record.patient), record.stage, record.status, record.kind, record.latency_us,
+        keyring.pseudonym(record.tenant, record.patient), record.stage, record.status, record.kind, record.reason,
+        record.latency_us,
         recorded_at, _text(record.missing), record.repeats, _seal(record, keyring),
     )  # fmt: skip
     scores = [_score(position, score) for position, score in enumerate(record.scores)]
@@ -124,8 +125,9 @@ def opened(answer: Any, scores: Iterable[Any], keyring: Keyring) -> AnswerRecord
     return AnswerRecord(
         id=answer.id, tenant=answer.tenant, service=answer.service, hook=answer.hook,
         hook_instance=answer.hook_instance, digest=answer.digest, patient=inner.patient, user=inner.user,
-        stage=answer.stage, status=answer.status, kind=answer.kind, cards=cards, card_ids=inner.card_ids,
-        body=inner.body, replay_key=None, latency_us=answer.latency_us, recorded_at=moment(answer.recorded_at),
+        stage=answer.stage, status=answer.status, kind=answer.kind, reason=answer.reason,
+        cards=cards, card_ids=inner.card_ids, body=inner.body, replay_key=None,
+        latency_us=answer.latency_us, recorded_at=moment(answer.recorded_at),
         scores=tuple(_opened_score(score, row) for score, row in zip(scores, inner.rows, strict=True)),
         missing=_texts.decode(answer.missing), repeats=answer.repeats,
     )  # fmt: skip

@@ -35,6 +35,7 @@ answers = Table(
     Column("stage", String(16), nullable=False),
     Column("status", Integer, nullable=False),
     Column("kind", String(32), nullable=False),
+    Column("reason", String(64)),
     Column("latency_us", BigInteger, nullable=False),
     Column("recorded_at", Micros, nullable=False),
     Column("missing", Text, nullable=False),  # a JSON array of prefetch keys

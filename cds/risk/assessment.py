@@ -6,15 +6,18 @@ from typing import Any
 
 from cds.features.feature import Reading
 from cds.risk.estimate import Estimate, Risk
+from cds.risk.model import RiskModel
+from cds.text import plain
 
 METHOD_SYSTEM = "urn:bedside:risk-model"
 IDENTIFIER_SYSTEM = "urn:bedside:risk-assessment"
 
 
 def risk_assessment(
-    risk: Risk, *, title: str, patient_id: str, identifier: str, encounter_id: str | None = None
+    risk: Risk, model: RiskModel, *, patient_id: str, identifier: str, encounter_id: str | None = None
 ) -> dict[str, Any]:
     """A new RiskAssessment, status final. `probabilityDecimal` is a percentage with six decimals, as R4 reads it."""
+    title = model.card.name
     assessment: dict[str, Any] = {
         "resourceType": "RiskAssessment",
         "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier}],
@@ -25,20 +28,21 @@ def risk_assessment(
         },
         "subject": {"reference": f"Patient/{patient_id}"},
         "occurrenceDateTime": instant(risk.at),
-        "basis": [{"reference": source} for source in basis(risk)],
+        "basis": [{"reference": source} for source in basis(risk, model)],
         "prediction": [_prediction(estimate) for estimate in risk.estimates],
     }
     if encounter_id:
         assessment["encounter"] = {"reference": f"Encounter/{encounter_id}"}
     if risk.cautions:
-        assessment["note"] = [{"text": f"{caution[0].upper()}{caution[1:]}."} for caution in risk.cautions]
+        assessment["note"] = [{"text": plain(f"{caution[0].upper()}{caution[1:]}.")} for caution in risk.cautions]
     return assessment
 
 
-def basis(risk: Risk) -> Iterable[str]:
-    """The Observations behind the inputs, each once, in the order of the inputs."""
-    sources = (a.source for a in risk.row.answers().values() if isinstance(a, Reading))
-    return dict.fromkeys(source for source in sources if source.startswith("Observation/"))
+def basis(risk: Risk, model: RiskModel) -> Iterable[str]:
+    """The resources behind the inputs that the model's card names, each once; the Patient is the subject already."""
+    answers = risk.row.answers()
+    found = (answers[name].source for name in model.card.inputs if isinstance(answers[name], Reading))
+    return dict.fromkeys(source for source in found if "/" in source and not source.startswith("Patient/"))
 
 
 def _prediction(estimate: Estimate) -> dict[str, Any]:
@@ -46,12 +50,12 @@ def _prediction(estimate: Estimate) -> dict[str, Any]:
     return {
         "outcome": {"text": estimate.outcome},
         "probabilityDecimal": estimate.percent,
-        "qualitativeRisk": {"text": f"about {in_100(estimate.probability)} in 100"},
+        "qualitativeRisk": {"text": f"{estimate.bound or 'about'} {in_100(estimate.probability)} in 100"},
         "whenRange": {
             "low": _years(0),
             "high": _years(estimate.horizon_years),
         },
-        "rationale": f"{estimate.percent:.1f} % within {years} years",
+        "rationale": f"{estimate.bound or ''} {estimate.percent:.1f} % within {years} years".strip(),
     }
 
 

@@ -4,15 +4,17 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from cds.features.feature import Bound
 from cds.features.predictors import Predictors
 
 
 class Estimate(Struct, frozen=True):
-    """The probability (0 to 1) of an outcome within a horizon in years."""
+    """The probability (0 to 1) of an outcome within a horizon in years; with a `bound`, the truth lies beyond it."""
 
     outcome: str
     horizon_years: float
     probability: float
+    bound: Bound | None = None
 
     @property
     def percent(self) -> float:

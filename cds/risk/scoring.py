@@ -32,7 +32,7 @@ def score_row(model: RiskModel, row: Predictors) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001 - a model is a stranger's code: whatever it raises becomes one error of ours
         # The cause's text may hold a patient's value, so only its kind is passed on.
-        raise ModelFailed(f"{model.id} failed with {type(error).__name__}", model.id) from None
+        raise ModelFailed(f"{model.id} failed with {type(error).__name__}", model.id, error) from None
     _guard(model, estimates)
     return Risk(model.id, model.version, row.at, row, estimates, cautions)
 

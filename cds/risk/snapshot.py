@@ -52,8 +52,10 @@ def estimates(outcome: Outcome) -> list[dict[str, Any]]:
     if isinstance(outcome, NotScored):
         return []
     return [
-        {"outcome": e.outcome, "horizon": e.horizon_years, "probability": e.probability} for e in outcome.estimates
-    ]  # fmt: skip
+        {"outcome": e.outcome, "horizon": e.horizon_years, "probability": e.probability}
+        | ({"bound": e.bound} if e.bound else {})
+        for e in outcome.estimates
+    ]
 
 
 class Difference(Struct, frozen=True):

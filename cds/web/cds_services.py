@@ -68,7 +68,7 @@ async def _guarded(state: State, request: Request, work: Callable[[State, Reques
     except ClientDisconnect:
         return Response(status_code=400)
     except Exception as error:  # noqa: BLE001 - the outermost guard: an unknown fault is a 500 that names no patient
-        return _refused(state, ModelFailed(type(error).__name__))
+        return _refused(state, ModelFailed(type(error).__name__, cause=error))
     finally:
         state.leave()
 
@@ -130,9 +130,8 @@ def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> 
         state.metrics.missing(service, key)
     if said.error is not None:
         level = log.error if status_of(said.error) >= 500 else log.warning
-        level(
-            "not answered", correlation=said.id, service=service, kind=type(said.error).__name__, missing=missing(said)
-        )
+        cause = {"missing": missing(said)} if missing(said) else {"where": getattr(said.error, "where", "")}
+        level("not answered", correlation=said.id, service=service, kind=type(said.error).__name__, **cause)
 
 
 async def _feedback(state: State, request: Request) -> Response:

@@ -20,7 +20,8 @@ def error_response(error: Exception, correlation: str | None = None) -> Response
     correlation = correlation or str(uuid.uuid4())
     status = status_of(error)
     if status >= 500:
-        log.error("failed", correlation=correlation, kind=type(error).__name__, status=status)
+        where = getattr(error, "where", "")
+        log.error("failed", correlation=correlation, kind=type(error).__name__, status=status, where=where)
     headers = dict(NO_STORE)
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(error.retry_after)

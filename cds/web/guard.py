@@ -15,7 +15,7 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]", b"testserver"})
+_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
 class Guard:

@@ -67,7 +67,7 @@ class Kfre(RiskModel):
             kidney_failure_risk(which, region, years, age.value, male, egfr.value, acr.value, **others)
             for years in HORIZONS
         )
-        return tuple(Estimate(OUTCOME, years, risk) for years, risk in zip(HORIZONS, risks, strict=True))
+        return tuple(Estimate(OUTCOME, years, risk, acr.bound) for years, risk in zip(HORIZONS, risks, strict=True))
 
     def cautions(self, row: FourVariables) -> Sequence[str]:
         return tuple(_cautions(row))

@@ -44,7 +44,9 @@ class Desk:
         shutil.copy(empty, self.database)
         self.ledger = Ledger.open(f"sqlite:///{self.database}", Keyring.generate())
         self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now)
-        self.http = TestClient(self.app, follow_redirects=False, raise_server_exceptions=False)
+        self.http = TestClient(
+            self.app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False
+        )
 
     @property
     def state(self) -> Any:

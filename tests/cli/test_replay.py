@@ -28,7 +28,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     settings = read_settings(trust="open-on-loopback", region="north-america", default_stage="live")
     ledger = Ledger.open(url, keyring, create=True)
     app = create_app(load_site(settings=settings), ledger, clock=lambda: datetime(2026, 11, 22, 14, 2, tzinfo=UTC))
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         templates = client.get("/cds-services").json()["services"][0]["prefetch"]
         for number, story in enumerate(STORIES):
             resources = [entry["resource"] for entry in json.loads(story.read_text())["entry"]]

@@ -278,7 +278,23 @@ def test_d17_kidney_care_in_place(open_desk: Open) -> None:
 @pytest.mark.parametrize("resources", [kidney(34, 310), kidney(16, 1400), kidney(34, None)])
 def test_palliative_care_is_silence(desk: Desk, resources: list[Json]) -> None:
     assert desk.card([*resources, PALLIATIVE]) == {}
-    assert desk.last().kind == "silent"
+    assert (desk.last().kind, desk.last().reason) == ("silent", "palliative-care")
+
+
+def test_d17_preparation_for_dialysis_is_care_but_no_nephrology_visit(desk: Desk) -> None:
+    """It silences the referral; a risk above 40 % stays a warning until nephrology has seen the patient."""
+    preparation = condition("Z49.0", ICD, ago=60)
+    assert desk.card([*kidney(34, 310), preparation]) == {}
+    assert desk.last().reason == "kidney-care-in-place"
+    high = desk.card([*kidney(16, 1400, age=58), preparation])
+    assert (high["indicator"], labels(high)) == ("warning", [SAVE])
+
+
+def test_d13_the_reason_of_a_silence_is_in_the_ledger(desk: Desk) -> None:
+    assert desk.card(kidney(48, 45, age=68, sex="female")) == {}
+    assert desk.last().reason == "low-risk"
+    assert desk.card(kidney(75, 30)) == {}
+    assert desk.last().reason == "egfr-60-or-above"
 
 
 def test_d17_was(desk: Desk) -> None:

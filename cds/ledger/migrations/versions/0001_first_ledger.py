@@ -41,6 +41,7 @@ def _answers() -> None:
         sa.Column("stage", sa.String(16), nullable=False),
         sa.Column("status", sa.Integer, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("reason", sa.String(64)),
         sa.Column("latency_us", sa.BigInteger, nullable=False),
         sa.Column("recorded_at", sa.BigInteger, nullable=False),
         sa.Column("missing", sa.Text, nullable=False),
