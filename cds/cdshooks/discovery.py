@@ -5,7 +5,7 @@ from typing import Any
 
 from cds.cdshooks.answer import Deployed
 from cds.cdshooks.configuration import OFFERED, OPTIONS
-from cds.cdshooks.wire import HOOK_VERSIONS
+from cds.cdshooks.context import HOOK_VERSIONS
 from cds.features.needs import template
 
 VERSIONS = {"2.0.1": "2.0.1", "3.0": "3.0.0-ballot"}

@@ -8,7 +8,8 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
-from cds.cdshooks.wire import FHIR_ID, HOOKS, Call
+from cds.cdshooks.context import FHIR_ID, HOOKS
+from cds.cdshooks.wire import Call
 from cds.errors import SiteError
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel

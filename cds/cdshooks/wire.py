@@ -1,27 +1,18 @@
 """A CDS Hooks request as it travels: decoded once from bytes, checked, and refused with the member at fault."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from cds.cdshooks.context import Context, read_context
 from cds.errors import MalformedRequest, RequestTooLarge, UnreadableResource
 from cds.fhir.resources import Resource, read_leniently, too_deep, unreadable
 
 MAX_DEPTH = 64
 MAX_ENTRIES = 10_000
-FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _UUID = re.compile(r"(urn:uuid:)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-
-
-class Context(Struct, gc=False, frozen=True, rename="camel"):
-    """Members of any hook's context that a service reads; the rest stays in `Request.raw_context`."""
-
-    user_id: str | None = None
-    patient_id: str | None = None
-    encounter_id: str | None = None
 
 
 class Authorization(Struct, gc=False, frozen=True):
@@ -81,7 +72,6 @@ class Call(Struct, frozen=True):
 
 _decoder = msgspec.json.Decoder(Request)
 _loose_decoder = msgspec.json.Decoder(LooseRequest)
-_context = msgspec.json.Decoder(Context)
 _authorization = msgspec.json.Decoder(Authorization | None)
 
 
@@ -103,7 +93,7 @@ def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> C
     instance = _required(request.hook_instance, "hookInstance")
     if not lenient and not _UUID.fullmatch(instance):
         raise MalformedRequest("hookInstance is not a UUID", "hookInstance")
-    context = _checked_context(bytes(request.context), hook, lenient)
+    context = read_context(bytes(request.context), hook, lenient)
     authorization = _checked_authorization(request)
     _count_entries(request.prefetch or {})
     return Call(
@@ -196,78 +186,6 @@ def _count_entries(prefetch: dict[str, Resource | None]) -> None:
     for key, value in prefetch.items():
         if value is not None and value.entry is not None and len(value.entry) > MAX_ENTRIES:
             raise RequestTooLarge(f"prefetch.{key} has more than {MAX_ENTRIES} entries", f"prefetch.{key}")
-
-
-class HookContext(Struct, frozen=True):
-    """What the hook's own page requires of its context."""
-
-    required: tuple[str, ...]
-    users: frozenset[str]
-    kinds: dict[str, Callable[[Any], bool]] = {}
-
-
-def _bundle(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("resourceType") == "Bundle"
-
-
-_STAFF = frozenset({"Practitioner", "PractitionerRole"})
-_ANYONE = _STAFF | {"Patient", "RelatedPerson"}
-HOOKS: dict[str, HookContext] = {
-    "patient-view": HookContext(("userId", "patientId"), _ANYONE),
-    "encounter-start": HookContext(("userId", "patientId", "encounterId"), _STAFF),
-    "encounter-discharge": HookContext(("userId", "patientId", "encounterId"), _STAFF),
-    "problem-list-item-create": HookContext(
-        ("userId", "patientId", "conditions"), _STAFF, {"conditions": _bundle}
-    ),
-    "order-sign": HookContext(("userId", "patientId", "draftOrders"), _STAFF, {"draftOrders": _bundle}),
-    "order-select": HookContext(
-        ("userId", "patientId", "selections", "draftOrders"),
-        _STAFF,
-        {"draftOrders": _bundle, "selections": lambda v: isinstance(v, list)},
-    ),
-    "appointment-book": HookContext(("userId", "patientId", "appointments"), _ANYONE, {"appointments": _bundle}),
-}  # fmt: skip
-HOOK_VERSIONS = dict.fromkeys(HOOKS, "1.0") | {"problem-list-item-create": "0.1.0"}
-
-
-def _checked_context(raw: bytes, hook: str, lenient: bool) -> Context:
-    if raw in (b"", b"null"):
-        raise MalformedRequest("context is required", "context")
-    try:
-        context, members = _context.decode(raw), HOOKS[hook]
-        if members.kinds or (b"null" in raw and not lenient):
-            _check_kinds(msgspec.json.decode(raw), members, lenient)
-    except msgspec.ValidationError as fault:
-        at = unreadable(fault)
-        path = f"context.{at.path}" if at.path else "context"
-        raise MalformedRequest(f"{path}: {at.message}", path) from None
-    except (msgspec.DecodeError, RecursionError):
-        raise MalformedRequest("context cannot be read", "context") from None
-    given = {"userId": context.user_id, "patientId": context.patient_id, "encounterId": context.encounter_id}
-    for member in members.required:
-        if member in given and not given[member]:
-            raise MalformedRequest(f"context.{member} is required for {hook}", f"context.{member}")
-    _check_ids(context, members)
-    return context
-
-
-def _check_kinds(values: dict[str, Any], members: HookContext, lenient: bool) -> None:
-    if not lenient and values.get("encounterId", "") is None:
-        raise MalformedRequest("context.encounterId is null: leave it out", "context.encounterId")
-    for member, fits in members.kinds.items():
-        if member not in values:
-            raise MalformedRequest(f"context.{member} is required", f"context.{member}")
-        if not fits(values[member]):
-            raise MalformedRequest(f"context.{member} is not of its type", f"context.{member}")
-
-
-def _check_ids(context: Context, members: HookContext) -> None:
-    kind, _, user = (context.user_id or "").partition("/")
-    if context.user_id and (kind not in members.users or not FHIR_ID.fullmatch(user)):
-        raise MalformedRequest("context.userId is [ResourceType]/[id] of a user of this hook", "context.userId")
-    for member, value in (("patientId", context.patient_id), ("encounterId", context.encounter_id)):
-        if value and not FHIR_ID.fullmatch(value):
-            raise MalformedRequest(f"context.{member} is not a FHIR id", f"context.{member}")
 
 
 def _checked_authorization(request: Request) -> Authorization | None:

@@ -143,6 +143,8 @@ def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: 
         for need in needs:
             chart.facts("", need.key)  # what could not be read is not absent
     found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
+    if not found:  # as for most sets and most patients
+        return found
     return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
 
 

@@ -11,7 +11,7 @@ from cds.fhir.codes import Vocabulary
 from cds.fhir.facts import Fact, facts_of, stay
 from cds.fhir.identity import Identity
 from cds.fhir.person import Person, person_of
-from cds.fhir.resources import ABSENT, CodeableConcept, Resource
+from cds.fhir.resources import ABSENT, Resource
 from cds.fhir.times import When, when
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ _UNASKED = _Unasked()
 class Chart:
     """One patient's facts by code set.
 
-    `encounters` holds each encounter under every reference that may mean it. `unread` names the needs (prefetch keys)
+    `encounters` holds each Encounter under every reference that may mean it. `unread` names the needs (prefetch keys)
     that could not be had: reading one of them raises DataUnavailable, since what was not read is not absent.
     """
 
@@ -45,11 +45,12 @@ class Chart:
         self,
         person: Person,
         facts: dict[str, list[Fact]],
-        encounters: dict[str, Fact],
+        encounters: Mapping[str, Resource],
         unread: Iterable[str] = (),
     ) -> None:
         self.person = person
-        self.encounters = encounters
+        self._encounters = encounters
+        self._stays: dict[str, Fact | None] = {}
         self.unread = frozenset(unread)
         self._facts = facts
         self._read: dict[tuple[Question[Any], datetime], Any] = {}
@@ -72,18 +73,13 @@ class Chart:
         for resource, full_url in located:
             identity.check(resource, full_url)
         once = _once(located)
-        encounters: dict[str, Fact] = {}
-        medications: dict[str, CodeableConcept | None] = {}
-        for resource, full_url in once:
-            if resource.resource_type == "Encounter":
-                encounters |= dict.fromkeys(identity.names(resource, full_url), stay(resource))
-            elif resource.resource_type == "Medication":
-                medications |= dict.fromkeys(identity.names(resource, full_url), resource.code)
+        medications = _named("Medication", once, identity)
         facts: dict[str, list[Fact]] = {}
         for resource, _ in once:
-            for name, fact in facts_of(_with_medication(resource, medications), vocabulary):
+            whole = _with_medication(resource, medications) if medications else resource
+            for name, fact in facts_of(whole, vocabulary):
                 facts.setdefault(name, []).append(fact)
-        return cls(person_of(patient), facts, encounters, unread)
+        return cls(person_of(patient), facts, _named("Encounter", once, identity), unread)
 
     def facts(self, code_set: str, need: str | None = None) -> Sequence[Fact]:
         """Facts of a code set, in the order in which they came; `need` is the prefetch key that would bring them."""
@@ -93,7 +89,13 @@ class Chart:
 
     def encounter_of(self, fact: Fact) -> Fact | None:
         """The encounter in which a fact arose, when it is in the chart."""
-        return self.encounters.get(fact.encounter.partition("/_history/")[0]) if fact.encounter else None
+        reference = fact.encounter
+        if reference is None:
+            return None
+        if reference not in self._stays:  # most of a chart's encounters are never asked for
+            encounter = self._encounters.get(reference.partition("/_history/")[0])
+            self._stays[reference] = stay(encounter) if encounter else None
+        return self._stays[reference]
 
     def when(self, fact: Fact) -> When | None:
         """A fact's own time; for a Condition that has none, the start of its encounter."""
@@ -127,8 +129,9 @@ def _once(located: Sequence[Located]) -> list[Located]:
     found: dict[tuple[str | None, str | int], Located] = {}
     for number, pair in enumerate(located):
         key = (pair[0].resource_type, pair[0].id or number)
-        known = found.get(key)
-        found[key] = pair if known is None or _later(known[0], pair[0]) is pair[0] else known
+        known = found.setdefault(key, pair)
+        if known is not pair and _later(known[0], pair[0]) is pair[0]:
+            found[key] = pair
     return list(found.values())
 
 
@@ -157,10 +160,17 @@ def _updated(resource: Resource) -> When | None:
     return when(text) if text else None
 
 
-def _with_medication(resource: Resource, medications: Mapping[str, CodeableConcept | None]) -> Resource:
+def _named(kind: str, located: Sequence[Located], identity: Identity) -> dict[str, Resource]:
+    """The resources of a type under every reference that may mean them."""
+    of_kind = [(resource, full_url) for resource, full_url in located if resource.resource_type == kind]
+    return {name: resource for resource, full_url in of_kind for name in identity.names(resource, full_url)}
+
+
+def _with_medication(resource: Resource, medications: Mapping[str, Resource]) -> Resource:
     """A medication resource with the code of the Medication that it refers to, when that is in the chart."""
     reference = resource.medication_reference
-    if not medications or reference is None or resource.medication_codeable_concept is not None:
+    if reference is None or resource.medication_codeable_concept is not None:
         return resource
-    concept = medications.get((reference.reference or "").partition("/_history/")[0])
+    medication = medications.get((reference.reference or "").partition("/_history/")[0])
+    concept = medication.code if medication else None
     return structs.replace(resource, medication_codeable_concept=concept) if concept else resource

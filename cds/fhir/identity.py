@@ -84,7 +84,7 @@ class Identity:
 
     def check(self, resource: Resource, full_url: str | None = None) -> None:
         """Raises WrongPatient when the resource is about another, about nobody, or by identifier only."""
-        if full_url and not full_url.startswith("urn:"):
+        if full_url and not (self._server and full_url.startswith(self._server)):
             self._check_server(full_url)
         kind = resource.resource_type
         if kind == "Patient":
@@ -107,7 +107,7 @@ class Identity:
 
     def _check_server(self, full_url: str) -> None:
         """All entries must come from one server: a relative reference is meant on its own entry's server."""
-        if self._server and full_url.startswith(self._server):
+        if full_url.startswith("urn:"):
             return
         base, _ = split(full_url)
         server = "" if base in self._bases else f"{base}/"

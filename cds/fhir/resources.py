@@ -181,7 +181,10 @@ def codings(concept: CodeableConcept | None) -> tuple[Coding, ...]:
 
 def first_code(concept: CodeableConcept | None) -> str | None:
     """The first code of a status concept such as clinicalStatus, where one coding is the rule."""
-    return next((c.code for c in codings(concept) if c.code), None)
+    for coding in codings(concept):
+        if coding.code:
+            return coding.code
+    return None
 
 
 _TOLERATED_FAULTS = 16

@@ -48,7 +48,7 @@ class Outpatient(Feature[Results]):
     def read(self, chart: Chart, at: datetime) -> Results:
         chart.facts("", ENCOUNTERS.key)  # where a result arose is not known while encounters could not be read
         every = chart.read(self.series, at)
-        counted = tuple(r for r in every.counted if not in_hospital(chart, r))
+        counted = tuple([r for r in every.counted if not in_hospital(chart, r)])
         return every if len(counted) == len(every.counted) else Results(counted, every.pending, every.undated)
 
 

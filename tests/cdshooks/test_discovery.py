@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from cds import Guidance, HookCall, hook
+from cds.cdshooks.context import HOOKS
 from cds.cdshooks.service import HookService
-from cds.cdshooks.wire import HOOKS
 from cds.errors import SiteError
 from cds.site import Site
 from tests.cdshooks.charts import kidney

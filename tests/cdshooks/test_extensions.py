@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cds.cdshooks.wire import HOOK_VERSIONS
+from cds.cdshooks.context import HOOK_VERSIONS
 from tests.cdshooks.broken import Raises, with_models
 from tests.cdshooks.charts import ID, kidney
 from tests.cdshooks.desk import PATH, Desk, site, without

@@ -1,0 +1,97 @@
+"""The hooks of the CDS Hooks library that services may hear, and what each requires of its context."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from cds.errors import MalformedRequest
+from cds.fhir.resources import unreadable
+
+FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+class Context(Struct, gc=False, frozen=True, rename="camel"):
+    """Members of any hook's context that a service reads."""
+
+    user_id: str | None = None
+    patient_id: str | None = None
+    encounter_id: str | None = None
+
+
+class HookContext(Struct, frozen=True):
+    """What the hook's own page requires of its context."""
+
+    required: tuple[str, ...]
+    users: frozenset[str]
+    kinds: dict[str, Callable[[Any], bool]] = {}
+
+
+def _bundle(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("resourceType") == "Bundle"
+
+
+_STAFF = frozenset({"Practitioner", "PractitionerRole"})
+_ANYONE = _STAFF | {"Patient", "RelatedPerson"}
+HOOKS: dict[str, HookContext] = {
+    "patient-view": HookContext(("userId", "patientId"), _ANYONE),
+    "encounter-start": HookContext(("userId", "patientId", "encounterId"), _STAFF),
+    "encounter-discharge": HookContext(("userId", "patientId", "encounterId"), _STAFF),
+    "problem-list-item-create": HookContext(
+        ("userId", "patientId", "conditions"), _STAFF, {"conditions": _bundle}
+    ),
+    "order-sign": HookContext(("userId", "patientId", "draftOrders"), _STAFF, {"draftOrders": _bundle}),
+    "order-select": HookContext(
+        ("userId", "patientId", "selections", "draftOrders"),
+        _STAFF,
+        {"draftOrders": _bundle, "selections": lambda v: isinstance(v, list)},
+    ),
+    "appointment-book": HookContext(("userId", "patientId", "appointments"), _ANYONE, {"appointments": _bundle}),
+}  # fmt: skip
+HOOK_VERSIONS = dict.fromkeys(HOOKS, "1.0") | {"problem-list-item-create": "0.1.0"}
+
+
+_decoder = msgspec.json.Decoder(Context)
+
+
+def read_context(raw: bytes, hook: str, lenient: bool) -> Context:
+    """A hook's context from its JSON. Raises MalformedRequest (400) that names the member."""
+    if raw in (b"", b"null"):
+        raise MalformedRequest("context is required", "context")
+    try:
+        context, members = _decoder.decode(raw), HOOKS[hook]
+        if members.kinds or (b"null" in raw and not lenient):
+            _check_kinds(msgspec.json.decode(raw), members, lenient)
+    except msgspec.ValidationError as fault:
+        at = unreadable(fault)
+        path = f"context.{at.path}" if at.path else "context"
+        raise MalformedRequest(f"{path}: {at.message}", path) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise MalformedRequest("context cannot be read", "context") from None
+    given = {"userId": context.user_id, "patientId": context.patient_id, "encounterId": context.encounter_id}
+    for member in members.required:
+        if member in given and not given[member]:
+            raise MalformedRequest(f"context.{member} is required for {hook}", f"context.{member}")
+    _check_ids(context, members)
+    return context
+
+
+def _check_kinds(values: dict[str, Any], members: HookContext, lenient: bool) -> None:
+    if not lenient and values.get("encounterId", "") is None:
+        raise MalformedRequest("context.encounterId is null: leave it out", "context.encounterId")
+    for member, fits in members.kinds.items():
+        if member not in values:
+            raise MalformedRequest(f"context.{member} is required", f"context.{member}")
+        if not fits(values[member]):
+            raise MalformedRequest(f"context.{member} is not of its type", f"context.{member}")
+
+
+def _check_ids(context: Context, members: HookContext) -> None:
+    kind, _, user = (context.user_id or "").partition("/")
+    if context.user_id and (kind not in members.users or not FHIR_ID.fullmatch(user)):
+        raise MalformedRequest("context.userId is [ResourceType]/[id] of a user of this hook", "context.userId")
+    for member, value in (("patientId", context.patient_id), ("encounterId", context.encounter_id)):
+        if value and not FHIR_ID.fullmatch(value):
+            raise MalformedRequest(f"context.{member} is not a FHIR id", f"context.{member}")
