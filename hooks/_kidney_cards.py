@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from cds import (
     REASON_SYSTEM,
+    Action,
     Card,
     Coding,
     Guidance,
@@ -49,7 +50,7 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance | None:
         indicator=message.indicator,
         source=_source(call, risk.model),
         detail=for_score(call, risk, message.advice),
-        suggestions=tuple(_suggestions(call, risk, message)),
+        suggestions=tuple(_suggestions(call, risk, message, saved)),
         links=LINKS,
         override_reasons=REASONS,
     )
@@ -80,10 +81,10 @@ def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     return Guidance((Card(summary, "info", source, for_no_score(call, outcome), suggestions, LINKS, REASONS),))
 
 
-def _suggestions(call: HookCall, risk: Risk, message: Message) -> Iterator[Suggestion]:
+def _suggestions(call: HookCall, risk: Risk, message: Message, saved: Action) -> Iterator[Suggestion]:
     said = scored(risk)
     if not call.settings.system_action:
-        yield Suggestion("Save this risk assessment to the chart", (save(call, risk),))
+        yield Suggestion("Save this risk assessment to the chart", (saved,))
     if message.refer and (chronic(said.row) or said.egfr.value < 30) and not _in_care(risk):
         yield referral(call, message.summary)
     if said.bound:
