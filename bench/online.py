@@ -17,6 +17,7 @@ from bench.machine import machine
 from bench.payloads import FIVE_YEAR_PERCENT, bodies, fresh
 from bench.peers import HERE, Peer, Server, install_healthchain, peers, running
 from bench.report import Key, Measured, report
+from cds.ledger import upgrade
 
 README = HERE / "README.md"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
@@ -64,8 +65,11 @@ def measure(asked: argparse.Namespace, folder: Path) -> Measured:
     """Start every server on one CPU, check its answers, then load them in turn from another CPU, round after round."""
     server_cpu, load_cpu = two_cpus()
     files = written(bodies(), asked.sizes.split(","), folder)
+    peers = chosen(asked.peers, folder)
+    for ledger in filter(None, (peer.environment.get("BEDSIDE_LEDGER") for peer in peers)):
+        upgrade(ledger)  # as a site does before it serves
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(peer, server_cpu, folder)) for peer in chosen(asked.peers, folder)]
+        servers = [stack.enter_context(running(peer, server_cpu, folder)) for peer in peers]
         check_all(servers, files)
         for server in servers:
             for file in files.values():

@@ -23,7 +23,7 @@ from cds.features.kinds import (
 )
 from cds.features.labs import lab_series
 from cds.features.predictors import Predictors
-from cds.features.results import Result, Results, Series
+from cds.features.results import ABSENT, COUNTED, Result, Results, Series
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
@@ -34,8 +34,10 @@ from cds.risk.model import ModelSettings, Reference, RiskModel
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
+    "ABSENT",
     "ACTIVE",
     "CONDITIONS",
+    "COUNTED",
     "ENCOUNTERS",
     "PROCEDURES",
     "REASON_SYSTEM",

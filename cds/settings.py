@@ -1,5 +1,6 @@
 """What a site sets, read once from site.toml and BEDSIDE_* variables; an unknown key is an error."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,17 @@ from cds.errors import SiteError
 
 CdsHooksVersion = Literal["2.0.1", "3.0"]
 
+_PREFIX = "BEDSIDE_"
+_NO_SETTINGS = frozenset(
+    f"{_PREFIX}{name}" for name in ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD", "LEDGER_PORT")
+)
+"""Variables with our prefix that the benchmarks, the tests and compose.yaml read, and no site sets."""
+
 
 class Settings(BaseSettings):
     """A site. `services` and `models` hold each one's own table; the site checks them against what it finds."""
 
-    model_config = SettingsConfigDict(env_prefix="BEDSIDE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     trust: Literal["open-on-loopback"] | None = None
     """How callers are trusted. None refuses to serve: client authentication is not there yet."""
@@ -26,7 +33,6 @@ class Settings(BaseSettings):
     """For models whose equation differs by region: no default, since a guess would be a wrong number."""
     default_stage: Literal["off", "live"] = "off"
     """The stage of services without one of their own; only the demo and the command line say live."""
-    public_url: str | None = None
     fhir_servers: tuple[str, ...] = ()
     """FHIR base URLs from which data may be fetched; absolute references to any other server are foreign."""
     browser_origins: tuple[str, ...] = ()
@@ -79,6 +85,7 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
 
     Raises SiteError that names the key at fault.
     """
+    _refuse_unknown_variables()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**{**_site_toml(folder), **given})
@@ -97,3 +104,15 @@ def _site_toml(folder: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise SiteError(f"site.toml: {error}") from None
+    except UnicodeDecodeError:
+        raise SiteError("site.toml is not UTF-8: save it so") from None
+    except OSError as error:
+        raise SiteError(f"site.toml cannot be read: {error.strerror}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    # pydantic-settings forbids unknown keys everywhere but here: a variable with a slip in it would set nothing.
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
+    names = (name for name in os.environ if name.upper().startswith(_PREFIX))
+    if unknown := sorted(name for name in names if name.upper() not in known):
+        raise SiteError(f"unknown {', '.join(unknown)}: every {_PREFIX}* variable is a setting, and none has this name")

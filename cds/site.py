@@ -212,5 +212,6 @@ def _deployed(
         reach,
         lenient=settings.lenient,
         hooks=frozenset(service.hooks),
+        keys=frozenset(need.key for need in needs),
         fingerprint="; ".join([*versions, repr(own)]),
     )  # fmt: skip

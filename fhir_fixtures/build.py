@@ -1,4 +1,4 @@
-"""Writes the stories as FHIR: a Bundle per patient, the same resources as an export, and the README's table."""
+"""Writes the stories: a Bundle per patient, the same resources as an export, the hook calls, and the README's table."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fhir_fixtures.hook_calls import request_of, request_text
 from fhir_fixtures.shapes import Resource, Subject, Visit
 from fhir_fixtures.stories import AT, STORIES, Story
 
@@ -75,6 +76,11 @@ def export_texts() -> dict[str, str]:
     return {f"export/{kind}.ndjson": "\n".join(lines) + "\n" for kind, lines in sorted(by_type.items())}
 
 
+def request_texts() -> dict[str, str]:
+    """One CDS Hooks request per story."""
+    return {f"requests/{story.name}.json": request_text(request_of(story, resources_of(story))) for story in STORIES}
+
+
 def percent(value: float | None) -> str:
     """A risk as the table shows it."""
     return "none" if value is None else f"{value:.1f} %"
@@ -100,14 +106,13 @@ def readme_text() -> str:
 def files() -> dict[str, str]:
     """Every file that is made, by its path here."""
     patients = {f"patients/{story.name}.json": bundle_text(story) for story in STORIES}
-    return {**patients, **export_texts(), "README.md": readme_text()}
+    return {**patients, **export_texts(), **request_texts(), "README.md": readme_text()}
 
 
 def stale(made: Mapping[str, str]) -> list[str]:
     """The files that are absent, differ from what the stories make, or that no story makes any more."""
-    there = {
-        path.relative_to(HERE).as_posix() for folder in ("patients", "export") for path in (HERE / folder).glob("*")
-    }
+    folders = ("patients", "export", "requests")
+    there = {path.relative_to(HERE).as_posix() for folder in folders for path in (HERE / folder).glob("*")}
     wrong = {
         name for name, text in made.items() if not (HERE / name).is_file() or (HERE / name).read_text("utf-8") != text
     }

@@ -214,7 +214,7 @@ STORIES: tuple[Story, ...] = (
     ),
     Story(
         "deceased", "deceased-74f", "Araminta", "Dunwhistle", "female", "1952-06-11",
-        "Died in August 2026, with a chart that would have scored",
+        "Died three months ago, with a chart that would have scored",
         "Not scored: deceased; no card",
         (
             Problem("2006-05-09", "hypertension"),

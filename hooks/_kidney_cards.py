@@ -19,9 +19,9 @@ from cds import (
     Source,
     Suggestion,
 )
-from hooks._kidney_detail import Scored, for_no_score, for_score, percent, row_of, scored
+from hooks._kidney_detail import Scored, above, for_no_score, for_score, percent, row_of, scored
 from hooks._kidney_orders import ACR_ORDER, CREATININE_ORDER, order, referral, save
-from models.kfre.albuminuria import in_both_units
+from models.kfre.albuminuria import CONVERTED, in_both_units
 from models.kfre.equation import round_half_up
 from models.kfre.gates import VISIT
 from models.kfre.model import KfreSettings, chronic
@@ -95,23 +95,27 @@ def _message(call: HookCall, risk: Risk, said: Scored) -> Message | None:
     two, five = risk.within(2).probability, risk.within(5).probability
     threshold, care = _threshold(call, risk), _in_care(risk)
     start = "Kidney failure risk"
-    p2, p5 = (f"{said.bound}{percent(p)}" for p in (two, five))
+    p5 = f"{said.bound}{percent(five)}"
     if said.acr.bound == "at most" and (two > 0.10 or five > threshold / 100):
         summary = f"{start} {p5} in 5 years: urine ACR is reported only as a bound. Order an exact urine ACR."
         return Message(summary, "an exact urine albumin-creatinine ratio, then the risk again", said.egfr.value < 30)
     if two > 0.40:
-        summary = f"{start} {p2} in 2 years, above 40%. Plan dialysis, transplant or conservative care with nephrology."
-        return Message(summary, PREPARE, refer=True, indicator="info" if _seen(risk) else "warning")
+        over = f"{start} {said.bound}{above(two, 40)} in 2 years, above 40%."
+        indicator: Literal["info", "warning"] = "info" if _seen(risk) else "warning"
+        return Message(
+            f"{over} Plan dialysis, transplant or conservative care with nephrology.", PREPARE, True, indicator
+        )
     if two > 0.10:
-        summary = f"{start} {p2} in 2 years, above 10%. Consider multidisciplinary kidney care."
-        return Message(summary, "multidisciplinary kidney care (KDIGO 2024, practice point 2.2.2)", refer=True)
+        over = f"{start} {said.bound}{above(two, 10)} in 2 years, above 10%."
+        return Message(f"{over} Consider multidisciplinary kidney care.", MULTIDISCIPLINARY, refer=True)
     if five > threshold / 100 and not care:
-        summary = f"{start} {p5} in 5 years, above the {threshold:g}% referral threshold. Consider nephrology referral."
-        advice = f"refer to nephrology ({REFERRAL}: 3 to 5 % over 5 years; this site: {threshold:g} %)"
-        return Message(summary, advice, refer=True)
+        over = f"{start} {said.bound}{above(five, threshold)} in 5 years, above the {threshold:g}% referral threshold."
+        advice = f"refer to nephrology ({REFERRAL}: 3 to 5% over 5 years; this site: {threshold:g}%)"
+        return Message(f"{over} Consider nephrology referral.", advice, refer=True)
     return None if five > threshold / 100 else _below_thresholds(call, risk, said, p5)
 
 
+MULTIDISCIPLINARY = "multidisciplinary kidney care (KDIGO 2024, practice point 2.2.2)"
 PREPARE = (
     "plan dialysis, transplant or conservative kidney management, which is a choice and not an exclusion "
     "(KDIGO 2024, practice point 2.2.3)"
@@ -122,7 +126,7 @@ def _below_thresholds(call: HookCall, risk: Risk, said: Scored, p5: str) -> Mess
     criterion = next(_criteria(said), None)
     if criterion is not None and not _in_care(risk):
         summary = f"{criterion}: consider nephrology referral. Kidney failure risk {p5} in 5 years."
-        return Message(summary, f"refer to nephrology for this reason, whatever the risk ({REFERRAL})", refer=True)
+        return Message(summary, "refer to nephrology for this reason, whatever the risk", refer=True)
     if not call.settings.show_low_risk:
         return None
     below = f"below the {_threshold(call, risk):g}% threshold. Other reasons to refer may still apply."
@@ -133,9 +137,10 @@ def _below_thresholds(call: HookCall, risk: Risk, said: Scored, p5: str) -> Mess
 def _criteria(said: Scored) -> Iterator[str]:
     now, fall = round_half_up(said.egfr.value), said.row.sustained_fall
     if said.egfr.value < 30:
-        yield f"eGFR {now} is below 30"
+        yield f"eGFR {now if now < 30 else f'{said.egfr.value:.1f}'} is below 30"
     if said.acr.value >= 300 and said.acr.bound != "at most":
-        yield f"Urine ACR {in_both_units(said.acr.value)} is 300 mg/g or more"
+        converted = " estimated from PCR" if said.acr.method == CONVERTED else ""
+        yield f"Urine ACR{converted} {in_both_units(said.acr.value)} is 300 mg/g or more"
     if isinstance(fall, Reading):
         yield f"eGFR fell from {round_half_up(fall.value)} to {now} within a year"
 

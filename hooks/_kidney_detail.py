@@ -6,12 +6,12 @@ from typing import Literal
 from msgspec import Struct
 
 from cds import HookCall, Missing, NotScored, Reading, Risk, day_text, in_100, plain, table
-from models.kfre.albuminuria import in_both_units
+from models.kfre.albuminuria import CONVERTED, in_both_units
 from models.kfre.equation import round_half_up
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre, earlier_risk, stages
 
-GATES = "kidney transplant, dialysis, end-stage kidney disease, pregnancy, acute kidney injury"
+GATES = "kidney transplant, dialysis now, end-stage kidney disease, pregnancy, acute kidney injury"
 ILLNESSES = ("diabetes", "hypertension")
 UNITS = (("albumin", "g/dL"), ("phosphate", "mg/dL"), ("bicarbonate", "mmol/L"), ("calcium", "mg/dL"))
 
@@ -50,6 +50,14 @@ def percent(probability: float) -> str:
     return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
 
 
+def above(probability: float, threshold: float) -> str:
+    """A percentage above a threshold, with as many digits as it takes to see that it is."""
+    number = probability * 100
+    if number >= 99.95:
+        return percent(probability)
+    return next(f"{number:.{d}f}%" for d in range(1, 9) if d == 8 or float(f"{number:.{d}f}") > threshold)
+
+
 def for_score(call: HookCall, risk: Risk, advice: str) -> str:
     """The Markdown of a risk: parts stand between blank lines, as GitHub's tables need it."""
     said = scored(risk)
@@ -80,7 +88,7 @@ def for_no_score(call: HookCall, outcome: NotScored) -> str:
 
 
 def _answer(name: str, answer: Reading[float] | Missing, unit: str) -> tuple[str, str, str]:
-    when = day_text(answer.when) if answer.when else ""
+    when = answer.date if answer.when else ""
     if isinstance(answer, Missing):
         shown = f"{plain(answer.shown)}: " if answer.shown else ""
         return name, f"{shown}{answer.why}", when
@@ -91,19 +99,19 @@ def _answer(name: str, answer: Reading[float] | Missing, unit: str) -> tuple[str
 def _inputs(said: Scored) -> list[tuple[str, str, str]]:
     egfr, acr, row = said.egfr, said.acr, said.row
     creatinine = f", from creatinine {plain(egfr.as_sent)}" if egfr.method == "CKD-EPI 2021" else ""
-    protein = f", from {plain(acr.as_sent)}" if acr.method == "converted from PCR" else ""
+    protein = f", from {plain(acr.as_sent)}" if acr.method == CONVERTED else ""
     rows = [
         ("Age, sex", f"{said.age.value}, {said.sex.value}", ""),
         (
             f"eGFR ({plain(egfr.method)})",
             f"{round_half_up(egfr.value)} mL/min/1.73 m²{creatinine}",
-            day_text(egfr.when),
+            egfr.date,
         ),
-        (f"Urine ACR ({acr.method})", f"{said.bound}{in_both_units(acr.value)}{protein}", day_text(acr.when)),
+        (f"Urine ACR ({acr.method})", f"{said.bound}{in_both_units(acr.value)}{protein}", acr.date),
     ]
     found = ((name, unit, getattr(row, name, None)) for name, unit in UNITS)
     rows += [
-        (name.capitalize(), f"{answer.value:.4g} {unit}", day_text(answer.when))
+        (name.capitalize(), f"{answer.value:.4g} {unit}", answer.date)
         for name, unit, answer in found
         if isinstance(answer, Reading)
     ]
@@ -118,7 +126,7 @@ def _was(call: HookCall, risk: Risk) -> str:
     if before is None or isinstance(earlier, Missing):
         return ""
     egfr = earlier.value[1]
-    return f" Was {percent(before)} in 5 years on {day_text(earlier.when)} (eGFR {round_half_up(egfr)})."
+    return f" Was {percent(before)} in 5 years on {earlier.date} (eGFR {round_half_up(egfr)})."
 
 
 def _notes(call: HookCall, risk: Risk) -> Iterator[str]:

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import subprocess
+import sys
+import uuid
 from datetime import date
 from math import exp, log
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fhir_fixtures import build
+from fhir_fixtures import build, hook_calls
 from fhir_fixtures.stories import AT, STORIES, Story
 
 HERE = Path(build.__file__).parent
@@ -102,6 +105,28 @@ def test_the_export_holds_exactly_the_resources_of_the_patients() -> None:
     charts = [build.line(one) for story in STORIES for one in chart(story)]
     assert sorted(line for _, line in exported) == sorted(charts)
     assert len(set(charts)) == len(charts)
+
+
+@each_story
+def test_a_request_holds_all_that_the_service_asks_for_and_nothing_of_anybody_else(story: Story) -> None:
+    request = json.loads((HERE / "requests" / f"{story.name}.json").read_text(encoding="utf-8"))
+    known = {build.line(one) for one in chart(story)}
+    assert list(request["prefetch"]) == list(hook_calls.templates())
+    assert request["context"]["patientId"] == request["prefetch"]["patient"]["id"] == story.patient
+    for value in request["prefetch"].values():
+        held = value.get("entry", []) if value["resourceType"] == "Bundle" else [{"resource": value}]
+        assert {build.line(entry["resource"]) for entry in held} <= known
+
+
+def test_every_request_has_an_instance_of_its_own() -> None:
+    files = list((HERE / "requests").glob("*.json"))
+    assert len({uuid.UUID(json.loads(file.read_text("utf-8"))["hookInstance"]) for file in files}) == len(STORIES)
+
+
+def test_the_stories_need_nothing_else_of_bedside() -> None:
+    probe = "import sys, fhir_fixtures.build; print([name for name in sys.modules if name.split('.')[0] == 'cds'])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=HERE.parent)
+    assert done.stdout.strip() == "[]"
 
 
 def test_nothing_happens_after_the_story_is_told() -> None:

@@ -39,6 +39,7 @@ class Deployed(Struct, frozen=True):
     tenant: str = "local"
     lenient: bool = False
     hooks: frozenset[str] = frozenset()
+    keys: frozenset[str] | None = None
     fingerprint: str = ""
     """Models, versions and settings in one text: a repeated call gets the earlier answer only while it is the same."""
 
@@ -68,7 +69,7 @@ class Answer(Struct):
 async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
     """Answer one hook call. Raises RequestError (400, 413) for what is no call; the Answer holds all else."""
     started = time.perf_counter()
-    call = read_call(body, deployed.hooks, lenient=deployed.lenient)
+    call = read_call(body, deployed.hooks, asked=deployed.keys, lenient=deployed.lenient)
     said = Answer(str(uuid.uuid4()), call, at, _digest(call))
     try:
         await _advise(deployed, said)

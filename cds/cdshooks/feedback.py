@@ -72,6 +72,7 @@ def _record(raw: msgspec.Raw, where: str, tenant: str, service: str, now: dateti
     if entry.outcome == "accepted" and not entry.accepted_suggestions:
         raise MalformedRequest(f"{where}.acceptedSuggestions is required when accepted", f"{where}.acceptedSuggestions")
     reason = _checked(entry.override_reason, where)
+    _check_ids(entry, where)
     return FeedbackRecord(
         tenant=tenant,
         service=service,
@@ -85,6 +86,14 @@ def _record(raw: msgspec.Raw, where: str, tenant: str, service: str, now: dateti
         comment=reason.user_comment if reason else None,
         received_at=now,
     )
+
+
+def _check_ids(entry: _Entry, where: str) -> None:
+    """Ids and codes are kept as they came, and no database keeps every control character."""
+    reason = entry.override_reason.reason if entry.override_reason else None
+    kept = [entry.card, *(s.id for s in entry.accepted_suggestions), *((reason.code, reason.system) if reason else ())]
+    if not all(word.isprintable() and len(word) <= 512 for word in kept):
+        raise MalformedRequest(f"{where} has an id or a code that is not plain text", where)
 
 
 def _checked(reason: _Reason | None, where: str) -> _Reason | None:

@@ -52,7 +52,7 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
     for need in needs:
         if need.key not in call.prefetch:
             to_fetch[need.key] = []
-        elif (fault := _fault(value := call.prefetch[need.key], need)) is not None:
+        elif (fault := _fault(value := call.prefetch[need.key], need) or _short((value,), need)) is not None:
             failed[need.key] = fault
         elif value is not None and not _suffices(value, need):
             to_fetch[need.key] = [value]
@@ -88,17 +88,44 @@ def located_in(value: Resource) -> Iterable[Located]:
 
 
 def _fault(value: Resource | None, need: Need) -> str | None:
-    """Why a prefetch value counts as failed: an OperationOutcome of severity error or fatal, or no such resource."""
+    """Why a prefetch value counts as failed, or None: what cannot be read whole is not "none"."""
     if value is None:
         return "there is no Patient" if need.resource_type == "Patient" else None
     if value.resource_type == "OperationOutcome":
-        return "the EHR could not fetch it" if _severe(value.issue) else "an OperationOutcome stands in its place"
-    if value.resource_type not in ("Bundle", need.resource_type):
-        return f"a {need.resource_type} or a Bundle is expected"
-    outcomes = (
-        e.resource.issue for e in value.entry or () if e.resource and e.resource.resource_type == "OperationOutcome"
-    )
-    return "the EHR could not fetch it" if any(map(_severe, outcomes)) else None
+        return NOT_FETCHED if _severe(value.issue) else "an OperationOutcome stands in its place"
+    if value.resource_type == "Bundle":
+        return _bundle_fault(value)
+    return None if value.resource_type == need.resource_type else f"a {need.resource_type} or a Bundle is expected"
+
+
+NOT_FETCHED = "the EHR could not fetch it"
+
+
+def _bundle_fault(bundle: Resource) -> str | None:
+    for entry in bundle.entry or ():
+        kind = entry.resource.resource_type if entry.resource else None
+        if entry.resource is None:
+            return "an entry has no resource"
+        if kind == "Bundle":
+            return "a Bundle stands within the Bundle"
+        if kind == "OperationOutcome" and _severe(entry.resource.issue):
+            return NOT_FETCHED
+    if any(link.relation == "next" and not link.url for link in bundle.link or ()):
+        return "the link to its next page has no address"
+    return None
+
+
+def _short(pages: Sequence[Resource | None], need: Need) -> str | None:
+    """Whether the pages, to the last, hold less than the search says it found."""
+    first, last = pages[0], pages[-1]
+    if first is None or last is None:
+        return None
+    held = sum(len(page.entry or ()) for page in pages if page)
+    whole = need.series or need.count is None or not held
+    found = first.total if isinstance(first.total, int) else 0
+    if whole and found > held and next_link(last) is None:
+        return "its total is more than it holds"
+    return None
 
 
 def _severe(issues: Any) -> bool:
@@ -161,7 +188,8 @@ async def _fetch(
             except (DataUnavailable, TimeoutError, UnreadableResource) as error:
                 failed[need.key] = getattr(error, "message", "the FHIR server took too long")
                 return []
-            if (fault := next(filter(None, (_fault(page, need) for page in found)), None)) is not None:
+            faults = (*(_fault(page, need) for page in found), _short(found, need))
+            if (fault := next(filter(None, faults), None)) is not None:
                 failed[need.key] = fault
             return found
 

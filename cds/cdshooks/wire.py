@@ -75,8 +75,10 @@ _loose_decoder = msgspec.json.Decoder(LooseRequest)
 _authorization = msgspec.json.Decoder(Authorization | None)
 
 
-def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> Call:
-    """Decode and check one request for a service that advertises `hooks`.
+def read_call(
+    body: bytes, hooks: frozenset[str], *, asked: frozenset[str] | None = None, lenient: bool = False
+) -> Call:
+    """Decode and check one request for a service that advertises `hooks` and asks for the prefetch keys `asked`.
 
     Raises MalformedRequest (400) that names the member, or RequestTooLarge (413). `lenient` takes what known clients
     send outside the rules: a hookInstance that is no UUID, wrapped or listed prefetch, null where absent is meant.
@@ -84,7 +86,7 @@ def read_call(body: bytes, hooks: frozenset[str], *, lenient: bool = False) -> C
     if too_deep(body, MAX_DEPTH):
         raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
     check_utf8(body)
-    request = _decode(body, lenient)
+    request = _decode(body, asked, lenient)
     if not lenient:
         _refuse_nulls(request)
     hook = _required(request.hook, "hook")
@@ -131,7 +133,7 @@ def _required(value: str | None, member: str) -> str:
     return value
 
 
-def _decode(body: bytes, lenient: bool) -> Request:
+def _decode(body: bytes, asked: frozenset[str] | None, lenient: bool) -> Request:
     try:
         request = _decoder.decode(body)
         if not (lenient and _wrapped(request)):
@@ -142,14 +144,14 @@ def _decode(body: bytes, lenient: bool) -> Request:
         raise MalformedRequest("the body is not JSON") from None
     except (RecursionError, ValueError):
         raise MalformedRequest("the body nests too deeply") from None
-    return _decode_slowly(body, lenient)
+    return _decode_slowly(body, asked, lenient)
 
 
 def _wrapped(request: Request) -> bool:
     return any(value is not None and value.resource_type is None for value in (request.prefetch or {}).values())
 
 
-def _decode_slowly(body: bytes, lenient: bool) -> Request:
+def _decode_slowly(body: bytes, asked: frozenset[str] | None, lenient: bool) -> Request:
     """Second look at a body that did not fit: which member is at fault, or a prefetch that can still be read."""
     try:
         loose = _loose_decoder.decode(body)
@@ -159,7 +161,13 @@ def _decode_slowly(body: bytes, lenient: bool) -> Request:
         raise MalformedRequest("the body is not JSON") from None
     if loose.prefetch is not None and not isinstance(loose.prefetch, dict):
         raise MalformedRequest("prefetch is a JSON object of FHIR resources", "prefetch")
-    prefetch = {key: _value(key, value, lenient) for key, value in (loose.prefetch or {}).items()}
+    prefetch: dict[str, Resource | None] = {}
+    for key, value in (loose.prefetch or {}).items():
+        try:
+            prefetch[key] = _value(key, value, lenient)
+        except MalformedRequest:
+            if asked is None or key in asked:
+                raise  # what nobody asked for is ignored (C8, C49)
     return Request(**(msgspec.structs.asdict(loose) | {"prefetch": prefetch}))
 
 

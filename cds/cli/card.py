@@ -26,6 +26,6 @@ def card(
         if deployed is None:
             stop(USAGE, f"{service} is not served: {found.unavailable.get(service, 'there is no such service')}")
         said = asyncio.run(answer(deployed, read_input(request), instant(at)))
-    out.print(msgspec.json.format(said.body, indent=2).decode(), markup=False)
+    out.print(msgspec.json.format(said.body, indent=2).decode())
     if said.error is not None:
         raise typer.Exit(FAILED)

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cds.batch.gather import gather
-from cds.cli.common import FAILED, RegionOption, SiteOption, open_ledger, out
+from cds.cli.common import FAILED, REJECTS, RegionOption, SiteOption, open_ledger, out, read_export, tell_rejects
 from cds.errors import BedsideError
 from cds.fhir.resources import CodeableConcept, Resource, codings
 from cds.fhir.units import analytes
@@ -18,7 +17,7 @@ from cds.site import Site, load_site
 
 
 def check(
-    file: Annotated[Path | None, typer.Argument(help="An export (file or folder) to look at.", exists=True)] = None,
+    file: Annotated[Path | None, typer.Argument(help="An export (file or folder) to look at.")] = None,
     site: SiteOption = None,
     region: RegionOption = None,
 ) -> None:
@@ -26,14 +25,14 @@ def check(
     try:
         found = load_site(site, read_settings(site, region=region))
     except BedsideError as error:
-        out.print(f"fail  site: {error.message}", markup=False)
+        out.print(f"fail  site: {error.message}")
         raise typer.Exit(FAILED) from None
     if file is not None:
         _print_codes(found, file)
         return
     results = list(_checks(found))
     for name, fault in results:
-        out.print(f"{'fail' if fault else 'pass'}  {name}{f': {fault}' if fault else ''}", markup=False)
+        out.print(f"{'fail' if fault else 'pass'}  {name}{f': {fault}' if fault else ''}")
     if any(fault for _, fault in results):
         raise typer.Exit(FAILED)
 
@@ -60,7 +59,7 @@ def _print_codes(site: Site, file: Path) -> None:
     """Codes by count: what each maps to, and the units that are refused."""
     mapped: Counter[tuple[str, str, str]] = Counter()
     refused: Counter[tuple[str, str]] = Counter()
-    gathered = gather([file])
+    gathered = read_export([file])
     for located in gathered.patients.values():
         for resource, _ in located:
             for name, code, unit_refused in _seen(site, resource):
@@ -74,11 +73,11 @@ def _print_codes(site: Site, file: Path) -> None:
         table.add_row(str(count), kind, code, name or "-")
     out.print(table)
     for (code, unit), count in refused.most_common():
-        out.print(
-            f"{count} x {code}: unit {unit or '(none)'} is not accepted; map it under [units] in site.toml",
-            markup=False,
-        )
+        out.print(f"{count} x {code}: unit {unit or '(none)'} is not accepted; map it under [units] in site.toml")
     out.print(f"{len(gathered.patients)} patients, {len(gathered.rejects)} rejects.")
+    tell_rejects(gathered)
+    if gathered.rejects:
+        raise typer.Exit(REJECTS)
 
 
 def _seen(site: Site, resource: Resource) -> Iterator[tuple[str, str, str | None]]:

@@ -2,15 +2,17 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from cds.batch.documents import STANDARD_INPUT
+from cds.batch.gather import Gathered, gather
 from cds.errors import BedsideError, RequestError, SiteError, UnsafeToServe
 from cds.ledger import Keyring, Ledger
 from cds.settings import Settings
@@ -29,14 +31,17 @@ AtOption = Annotated[
     str | None, typer.Option("--at", help="As of this day or instant (2026-11-22, 2026-11-22T14:02:00Z). Default: now.")
 ]
 
+# What a chart says is printed as it stands: neither its [brackets] nor its :colons: are ours to read.
+_PLAIN: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
+
 # Into a pipe or a file nothing is cut to fit a screen.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(**_PLAIN, width=None if sys.stdout.isatty() else 200)
+err = Console(**_PLAIN, stderr=True)
 
 
 def stop(code: int, message: str) -> NoReturn:
     """End the command with a message on standard error."""
-    err.print(message, markup=False)
+    err.print(message)
     raise typer.Exit(code)
 
 
@@ -53,14 +58,16 @@ def told() -> Iterator[None]:
         stop(FAILED, error.message)
 
 
-def instant(text: str | None) -> datetime:
-    """`--at`: an instant, or a day up to its end in UTC."""
+def instant(text: str | None, option: str = "--at") -> datetime:
+    """The value of `option`: an instant, or a day up to its end in UTC."""
     if text is None:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        stop(USAGE, f"--at {text}: write a day (2026-11-22) or an instant with an offset (2026-11-22T14:02:00Z)")
+        stop(USAGE, f"{option} {text}: write a day (2026-11-22) or an instant with an offset (2026-11-22T14:02:00Z)")
+    if not 1900 <= moment.year <= 2200:  # look-backs and ages reckon from here, and a calendar has its ends
+        stop(USAGE, f"{option} {text}: the year lies between 1900 and 2200")
     if len(text) <= len("2026-11-22"):
         return datetime.combine(moment.date(), time.max, UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -76,10 +83,12 @@ def open_ledger(settings: Settings, *, demo: bool = False) -> Ledger:
     """The site's ledger. Raises SiteError when its key is not set or its tables are not up to date."""
     if demo and settings.ledger is None:
         folder = demo_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        return Ledger.open(
-            f"sqlite:///{folder / 'demo.sqlite'}", Keyring.from_file(folder / "demo.key", create=True), create=True
-        )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SiteError(f"{folder}: {error.strerror}; XDG_DATA_HOME says where the demo keeps its ledger") from None
+        keyring = Keyring.from_file(folder / "demo.key", create=True)
+        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True)
     if settings.ledger_key is None:
         raise SiteError("BEDSIDE_LEDGER_KEY is not set: `bedside ledger key` makes one")
     keyring = Keyring.parse(settings.ledger_key.get_secret_value())
@@ -88,6 +97,22 @@ def open_ledger(settings: Settings, *, demo: bool = False) -> Ledger:
 
 def ledger_url(settings: Settings) -> str:
     return settings.ledger or "sqlite:///bedside.sqlite"
+
+
+def read_export(files: Sequence[Path]) -> Gathered:
+    """The resources of some files by patient; when there is not one, the command ends and says so."""
+    for file in files:
+        if not file.exists() and file != STANDARD_INPUT:
+            stop(USAGE, f"{file}: there is no such file or folder")
+    gathered = gather(files)
+    if gathered.nothing:
+        stop(USAGE, f"no FHIR resources found in {', '.join(map(str, files))} (subfolders are not looked into)")
+    return gathered
+
+
+def tell_rejects(gathered: Gathered) -> None:
+    for reject in gathered.rejects:
+        err.print(f"{reject.file}:{reject.line}: rejected: {reject.reason}")
 
 
 def read_input(path: str) -> bytes:

@@ -28,13 +28,13 @@ def replay(
         found = load_site(site, settings)
         same = different = 0
         with open_ledger(settings, demo=demo) as ledger:
-            for answer, score in ledger.scores(instant(since) if since else None, service):
+            for answer, score in ledger.scores(instant(since, "--since") if since else None, service):
                 if score.outcome == "failed":
                     continue
                 why = _compare(found, score.row, score.estimates, score.reason)
                 same, different = same + (why is None), different + (why is not None)
                 if why is not None:
-                    out.print(f"{answer.id} {score.model}: {why}", markup=False)
+                    out.print(f"{answer.id} {score.model}: {why}")
     out.print(f"{same} the same to the last bit, {different} different.")
     if different:
         raise typer.Exit(FAILED)

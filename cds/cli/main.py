@@ -1,6 +1,9 @@
 """The commands and their names."""
 
+import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -23,7 +26,32 @@ app.command("check")(check.check)
 app.command("replay")(ledger.replay)
 app.add_typer(ledger.app, name="ledger")
 
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports any program that `head` cut short
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bedside {version('bedside')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """What can be asked of the command as a whole."""
+
 
 def main() -> None:
     """Entry point of the `bedside` command."""
-    sys.exit(app(standalone_mode=True))
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as end:
+        # click and rich each turn a closed pipe into an exit code of their own.
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter's last flush goes there
+        sys.exit(PIPE_CLOSED)

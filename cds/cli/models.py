@@ -47,4 +47,4 @@ def _show(site: Site, name: str) -> None:
     needs = model.predictors.needs()
     card["prefetch"] = {need.key: template(need, site.vocabulary) for need in needs}
     card["bulk_types"] = list(bulk_types(needs))
-    out.print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=1000), markup=False)
+    out.print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=1000))

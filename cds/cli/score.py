@@ -1,5 +1,6 @@
 """`bedside score`: every patient of some files, scored or refused with a reason."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from cds.batch.gather import Gathered, gather
+from cds.batch.gather import Gathered
 from cds.cli.common import (
     REJECTS,
     USAGE,
@@ -17,13 +18,15 @@ from cds.cli.common import (
     JsonOption,
     RegionOption,
     SiteOption,
-    err,
     instant,
     out,
+    read_export,
     stop,
+    tell_rejects,
     told,
 )  # fmt: skip
-from cds.errors import WrongPatient
+from cds.errors import BedsideError, DataUnavailable, WrongPatient
+from cds.fhir.chart import Chart
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 from cds.risk.scoring import score
@@ -33,7 +36,10 @@ from cds.site import Site, load_site
 
 
 def score_files(
-    files: Annotated[list[Path], typer.Argument(help="Bundles, NDJSON files, or folders of them.", exists=True)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Bundles, NDJSON files, folders of them, or - for standard input."),
+    ],
     model: Annotated[
         list[str] | None, typer.Option("--model", help="A model id; may be repeated. Default: kfre-4.")
     ] = None,
@@ -46,15 +52,14 @@ def score_files(
     with told():
         found = load_site(site, read_settings(site, region=region, default_stage="live"))
         models = [_model(found, name) for name in model or ["kfre-4"]]
-    gathered = gather(files)
+    gathered = read_export(files)
     lines = list(_lines(gathered, found, models, instant(at)))
     if json:
         for line in lines:
             typer.echo(msgspec.json.encode(line).decode())
     else:
         _print(lines)
-    for reject in gathered.rejects:
-        err.print(f"{reject.file}:{reject.line}: rejected: {reject.reason}", markup=False)
+    tell_rejects(gathered)
     if gathered.rejects or any(line["outcome"] == "rejected" for line in lines):
         raise typer.Exit(REJECTS)
 
@@ -70,10 +75,23 @@ def _lines(gathered: Gathered, site: Site, models: list[RiskModel], at: datetime
     for patient_id, chart in gathered.charts(site.vocabulary):
         for model in models:
             base = {"patient": patient_id, "model": model.id, "version": model.version, "at": at}
-            if isinstance(chart, WrongPatient):
-                yield {**base, "outcome": "rejected", "reason": "identity", "text": chart.message}
-            else:
-                yield {**base, **_told(next(score(model, (chart,), at)))}
+            yield {**base, **_outcome(model, chart, at)}
+
+
+def _outcome(model: RiskModel, chart: Chart | DataUnavailable, at: datetime) -> dict[str, Any]:
+    """One patient under one model; what fails here fails for nobody else."""
+    if isinstance(chart, DataUnavailable):
+        return _rejected(chart)
+    try:
+        return _told(next(score(model, (chart,), at)))
+    except BedsideError as error:
+        return _rejected(error)
+
+
+def _rejected(error: BedsideError) -> dict[str, Any]:
+    reason = "unavailable" if isinstance(error, DataUnavailable) else "failed"
+    reason = "identity" if isinstance(error, WrongPatient) else reason
+    return {"outcome": "rejected", "reason": reason, "text": error.message}
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
@@ -96,7 +114,9 @@ def _print(lines: list[dict[str, Any]]) -> None:
             for e in line.get("estimates", ())
         }
         note = line.get("text") or "; ".join(line.get("cautions", ()))
+        note = f"rejected: {note}" if line["outcome"] == "rejected" else note
         table.add_row(line["patient"], line["model"], risks.get(2, ""), risks.get(5, ""), note)
     out.print(table)
-    scored = sum(line["outcome"] == "risk" for line in lines)
-    out.print(f"{scored} scored, {len(lines) - scored} not scored.")
+    count = Counter(line["outcome"] for line in lines)
+    rejected = f", {count['rejected']} rejected" if count["rejected"] else ""
+    out.print(f"{count['risk']} scored, {count['not-scored']} not scored{rejected}.")

@@ -10,6 +10,7 @@ import typer
 
 from cds.cli.common import RegionOption, SiteOption, err, open_ledger, told
 from cds.errors import SiteError, UnsafeToServe
+from cds.ledger import Ledger
 from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
 
@@ -34,8 +35,9 @@ def serve(
                 'Use --demo, or set trust = "open-on-loopback" in site.toml'
             )
         found = load_site(site, settings)
+        ledger = recording(settings, demo=demo)
         _say(found, base, demo=demo)
-        run(found, host, port, demo=demo)
+        run(found, ledger, host, port, demo=demo)
 
 
 def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
@@ -49,7 +51,15 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
     )
 
 
-def run(site: Site, host: str, port: int, *, demo: bool) -> None:
+def recording(settings: Settings, *, demo: bool) -> Ledger | None:
+    """The ledger in which answers will stand; None only while a benchmark measures what it costs."""
+    if os.environ.get(BENCH_SWITCH) == "off":
+        err.print("The ledger is off: nothing is recorded. For benchmarks only.")
+        return None
+    return open_ledger(settings, demo=demo)
+
+
+def run(site: Site, ledger: Ledger | None, host: str, port: int, *, demo: bool) -> None:
     """Serve until told to stop; answers in progress are finished and recorded."""
     import uvicorn
 
@@ -57,11 +67,7 @@ def run(site: Site, host: str, port: int, *, demo: bool) -> None:
     from cds.web.log import configure
 
     configure()
-
-    off = os.environ.get(BENCH_SWITCH) == "off"
-    if off:
-        err.print("The ledger is off: nothing is recorded. For benchmarks only.")
-    application = create_app(site, None if off else open_ledger(site.settings, demo=demo), demo=demo)
+    application = create_app(site, ledger, demo=demo)
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it for every few requests
     options: dict[str, Any] = {"loop": "uvloop", "http": "httptools", "timeout_graceful_shutdown": 25}
@@ -81,7 +87,7 @@ def _refuse_strangers(host: str) -> None:
 
 def _say(site: Site, base: str, *, demo: bool) -> None:
     for name in site.services:
-        err.print(f"{name}: {site.services[name].settings.stage}, {base}/cds-services/{name}", markup=False)
+        err.print(f"{name}: {site.services[name].settings.stage}, {base}/cds-services/{name}")
     for name, why in site.unavailable.items():
-        err.print(f"{name}: not served ({why})", markup=False)
-    err.print(f"Open {base}/demo/ in a browser." if demo else f"Discovery: {base}/cds-services", markup=False)
+        err.print(f"{name}: not served ({why})")
+    err.print(f"Open {base}/demo/ in a browser." if demo else f"Discovery: {base}/cds-services")

@@ -1,7 +1,7 @@
 """What a feature answers: a reading with unit, date and source, or why there is none."""
 
 from abc import ABC, abstractmethod
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec import Struct
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet
 from cds.fhir.times import When
+from cds.text import day_text
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
@@ -27,6 +28,7 @@ Why = Literal[
     "not calculable",
     "hospital values only",
     "method not accepted",
+    "other test",
     "not stated",
     "not precise enough",
     "not read",
@@ -53,10 +55,13 @@ class Reading(Struct, Generic[V], frozen=True, tag="reading"):
     notes: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     """Other resources that the value rests on."""
+    written: str = ""
+    """The date as it was written, where it is less than an instant: "May 2021"."""
 
     @property
-    def day(self) -> date | None:
-        return self.when.date() if self.when else None
+    def date(self) -> str:
+        """The date for a person, no more precise than it was written: 3 May 2021, May 2021, 2021."""
+        return self.written or day_text(self.when)
 
 
 class Missing(Struct, frozen=True, tag="missing"):
@@ -67,10 +72,12 @@ class Missing(Struct, frozen=True, tag="missing"):
     when: datetime | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    written: str = ""
 
     @property
-    def day(self) -> date | None:
-        return self.when.date() if self.when else None
+    def date(self) -> str:
+        """As Reading.date."""
+        return self.written or day_text(self.when)
 
 
 class Need(Struct, frozen=True):

@@ -51,7 +51,8 @@ class Deceased(Feature[Reading[bool] | Missing]):
         person = chart.person
         if not person.deceased or (person.died is not None and person.died.first > at):
             return Missing("never recorded", source=person.source)
-        return Reading(True, when=stamp(person.died), source=person.source)
+        written = person.died.written if person.died else ""
+        return Reading(True, when=stamp(person.died), source=person.source, written=written)
 
 
 class Latest(Feature[Reading[float] | Missing]):
@@ -95,8 +96,14 @@ def reading(result: Result, analyte: Analyte, notes: Iterable[str] = ()) -> Read
     if not low <= result.value <= high:
         said.append(f"{analyte.name} {result.shown} is unusual; check it")
     return Reading(
-        result.value, analyte.unit, result.at, result.source, as_sent=result.shown, notes=tuple(said)
-    )  # fmt: skip
+        result.value,
+        analyte.unit,
+        result.at,
+        result.source,
+        as_sent=result.shown,
+        notes=tuple(said),
+        written=result.when.written,
+    )
 
 
 Holds = Callable[[Chart, Fact, datetime], bool]
@@ -126,11 +133,11 @@ def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
     """The newest of some facts as a reading; dated ones before undated ones."""
     if not facts:
         return Missing("never recorded")
-    dated = [(moment.last, fact.source, fact) for fact in facts if (moment := chart.when(fact)) is not None]
+    dated = [(moment.last, fact.source, moment) for fact in facts if (moment := chart.when(fact)) is not None]
     if not dated:
         return Reading(True, source=facts[0].source)
-    last, _, newest = max(dated, key=lambda d: d[:2])
-    return Reading(True, when=last, source=newest.source)
+    last, source, moment = max(dated, key=lambda d: d[:2])
+    return Reading(True, when=last, source=source, written=moment.written)
 
 
 def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: datetime) -> list[Fact]:

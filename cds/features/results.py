@@ -1,7 +1,8 @@
 """Laboratory results of one analyte, newest first: which count, in which order, and what is wrong with each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -26,7 +27,8 @@ class Result(Struct, frozen=True, gc=False):
     when: When
     at: datetime
     """The instant by which the result is ordered: the latest that its date may mean."""
-    issued: When | None
+    issued: datetime
+    """When it was issued, or the earliest instant there is: of two results at one instant the later issued counts."""
     source: str
     value: float | None
     why: Why | None
@@ -45,7 +47,7 @@ class Result(Struct, frozen=True, gc=False):
         return self.fact.value or 0.0
 
     def missing(self, why: Why | None = None) -> Missing:
-        return Missing(why or self.why or "no value", self.shown, self.at, self.source)
+        return Missing(why or self.why or "no value", self.shown, self.at, self.source, written=self.when.written)
 
 
 class Results(Struct, frozen=True):
@@ -82,9 +84,8 @@ class Results(Struct, frozen=True):
 NOTHING = Results()
 
 
-def order(result: Result) -> tuple[datetime, datetime, str]:
-    """The one total order of results: instant, then issued, then id."""
-    return (result.at, result.issued.last if result.issued else _NEVER, result.source)
+order: Callable[[Result], tuple[datetime, datetime, str]] = attrgetter("at", "issued", "source")
+"""The one total order of results: instant, then issued, then id."""
 
 
 class Series(Feature[Results]):
@@ -123,13 +124,16 @@ def results_of(facts: Sequence[Fact], analyte: Analyte, at: datetime) -> Results
     return Results(tuple(counted), max(pending, key=order, default=None), undated)
 
 
+_WHY: dict[str, Why] = {"modified": "modified", "no value": "no value", "other test": "other test"}
+
+
 def result_of(fact: Fact, moment: When, analyte: Analyte) -> Result:
     """Convert a fact's value into the analyte's own unit, or say why it cannot be used."""
     conversion = analyte.conversion(fact.unit, fact.unit_code)
     value: float | None = None
     why: Why | None = None
     if fact.problem is not None:
-        why = "modified" if fact.problem == "modified" else "no value" if fact.problem == "no value" else "not readable"
+        why = _WHY.get(fact.problem, "not readable")
     elif fact.value is None:
         why = "no value"
     elif conversion is None:
@@ -139,9 +143,9 @@ def result_of(fact: Fact, moment: When, analyte: Analyte) -> Result:
         low, high = analyte.accepted
         if not low <= value <= high:
             value, why = None, "implausible"
-    unit = conversion.unit if conversion else ""
+    unit, issued = conversion.unit if conversion else "", fact.issued.last if fact.issued else _NEVER
     # In the order of the struct: a series has a hundred of these, and by name each takes five times as long.
-    return Result(moment, moment.last, fact.issued, fact.source, value, why, unit, fact.comparator, fact)
+    return Result(moment, moment.last, issued, fact.source, value, why, unit, fact.comparator, fact)
 
 
 def shown(fact: Fact) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, ValidationError, json, structs
@@ -27,11 +28,13 @@ class Question(Protocol[T_co]):
     def read(self, chart: "Chart", at: datetime) -> T_co: ...
 
 
-class _Unasked:
+class _Unasked(Enum):
     """Not asked yet, as opposed to answered by None."""
 
+    UNASKED = 0
 
-_UNASKED = _Unasked()
+
+_UNASKED = _Unasked.UNASKED
 
 
 class Chart:
@@ -98,8 +101,8 @@ class Chart:
         return self._stays[reference]
 
     def when(self, fact: Fact) -> When | None:
-        """A fact's own time; for a Condition that has none, the start of its encounter."""
-        if fact.when is not None or fact.kind != "Condition":
+        """A fact's own time; for a Condition or Procedure that has none, the start of its encounter."""
+        if fact.when is not None or fact.kind not in ("Condition", "Procedure"):
             return fact.when
         encounter = self.encounter_of(fact)
         return encounter.when if encounter else None
@@ -108,7 +111,7 @@ class Chart:
         """A feature's answer at `at`, computed once."""
         key = (question, at)
         known: T | _Unasked = self._read.get(key, _UNASKED)
-        if isinstance(known, _Unasked):
+        if known is _UNASKED:
             known = self._read[key] = question.read(self, at)
         return known
 
@@ -121,11 +124,16 @@ def _patient(located: Sequence[Located], identity: Identity) -> Resource:
         identity.know(patient, full_url)
     if not patients or patients[0][0].id != identity.patient_id:
         raise WrongPatient("there is no Patient resource of the request's patient", keys=("patient",))
-    return _once(patients)[0][0]
+    patient = _once(patients)[0][0]
+    if patient.modifier_extension:
+        raise DataUnavailable("the Patient carries a modifier that is not known here", keys=("patient",))
+    return patient
 
 
 def _once(located: Sequence[Located]) -> list[Located]:
     """Each resource once: what came under two keys is one, and of two versions the one that was updated last counts."""
+    if len({resource.id for resource, _ in located} - {None}) == len(located):  # as in nearly every chart
+        return list(located)
     found: dict[tuple[str | None, str | int], Located] = {}
     for number, pair in enumerate(located):
         key = (pair[0].resource_type, pair[0].id or number)

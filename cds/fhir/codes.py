@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import Literal
@@ -10,10 +10,12 @@ from urllib.parse import quote
 
 from msgspec import Struct, convert
 
-from cds.fhir.resources import Coding
+from cds.fhir.resources import CodeableConcept, Coding
 
 Match = Literal["exact", "prefix", "range", "except", "never"]
 TypeOfCoding = tuple[str | None, str | None]
+Hit = tuple[str, Coding]
+"""The name of a code set, and the coding that is in it."""
 
 BARRED = "!"
 """Before a set's name in what `Vocabulary.sets_of` answers: this coding keeps its resource out of that set."""
@@ -158,15 +160,21 @@ class Vocabulary:
         known = self._known.get(key)
         return self._look_up(key) if known is None else known
 
-    def hits(self, codings: Iterable[Coding]) -> list[tuple[str, Coding]]:
-        """`sets_of` for every coding of a concept, each name with the coding: asked of every resource of a chart."""
+    def hits(self, concept: CodeableConcept | None) -> Sequence[Hit]:
+        """The sets that hold a concept, each once, with the first coding that put the concept into it.
+
+        A name with BARRED before it: the concept would be in the set, if another of its codings did not keep it out.
+        """
+        if concept is None or not concept.coding:
+            return ()
         known, found = self._known, []
-        for coding in codings:
+        for coding in concept.coding:  # every coding of a chart comes by here
             key = (coding.system, coding.code)
             names = known.get(key)
             for name in self._look_up(key) if names is None else names:
-                found.append((name, coding))  # noqa: PERF401 - a comprehension here would need a second call a coding
-        return found
+                found.append((name, coding))  # noqa: PERF401 - most codings are in no set: no comprehension for them
+        plain = not found or (len(found) == 1 and not found[0][0].startswith(BARRED))
+        return found if plain else _once_each(found)
 
     def _look_up(self, key: TypeOfCoding) -> tuple[str, ...]:
         system, code = key
@@ -200,6 +208,16 @@ class Vocabulary:
         """Search tokens for a set: its own exact codes, then the site's local codes for it."""
         own = [(system, code) for (system, code), name in self.local.items() if name == codes.name]
         return [*codes.tokens(), *(f"{_in_url(system)}|{_in_url(code)}" for system, code in own)]
+
+
+def _once_each(hits: Sequence[Hit]) -> Sequence[Hit]:
+    """The sets of a concept; of one that another coding bars it from, the name comes with BARRED before it."""
+    barred = {name for name, _ in hits if name.startswith(BARRED)}
+    first: dict[str, Hit] = {}
+    for name, coding in hits:
+        if name not in barred:
+            first.setdefault(name, (BARRED + name if BARRED + name in barred else name, coding))
+    return list(first.values())
 
 
 def _in_url(text: str) -> str:

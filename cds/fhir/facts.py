@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from msgspec import Raw, Struct, ValidationError, json
+from msgspec import Struct, structs
 
 from cds.fhir.codes import BARRED, Vocabulary
 from cds.fhir.resources import (
@@ -14,8 +14,8 @@ from cds.fhir.resources import (
     Resource,
     codings,
     concepts,
-    first_code,
 )
+from cds.fhir.statuses import category, clinical, encounter_class, verification
 from cds.fhir.times import When, when
 
 
@@ -55,42 +55,34 @@ Found = tuple[str, Fact]
 def facts_of(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     """(code set, fact) for every coding of the resource that a code set of the vocabulary holds."""
     reader = _READERS.get(resource.resource_type or "")
-    return reader(resource, vocabulary) if reader is not None else ()
+    found = reader(resource, vocabulary) if reader is not None else ()
+    if any(name.startswith(BARRED) for name, _ in found):
+        return [_barred(name, fact) if name.startswith(BARRED) else (name, fact) for name, fact in found]
+    return found
+
+
+def _barred(name: str, fact: Fact) -> Found:
+    """A result that is also coded as another test stays in its place and cannot be used: no older one stands in."""
+    return name[len(BARRED) :], structs.replace(fact, problem="other test")
 
 
 def source_of(resource: Resource) -> str:
-    return f"{resource.resource_type}/{resource.id}" if resource.id else str(resource.resource_type)
+    """Type and id as a reference writes them, or nothing for a resource that nobody can refer to."""
+    return f"{resource.resource_type}/{resource.id}" if resource.id else ""
 
 
 def moment(text: str | None) -> When | None:
     return when(text) if text else None
 
 
-def _hits(concept: CodeableConcept | None, vocabulary: Vocabulary) -> Sequence[tuple[str, Coding]]:
-    """Each set once, with the first coding that put the concept into it."""
-    hits = vocabulary.hits(concept.coding) if concept is not None and concept.coding else ()
-    if not hits or (len(hits) == 1 and not hits[0][0].startswith(BARRED)):
-        return hits
-    return _once_each(hits)
-
-
-def _once_each(hits: Sequence[tuple[str, Coding]]) -> Sequence[tuple[str, Coding]]:
-    barred = {name[len(BARRED) :] for name, _ in hits if name.startswith(BARRED)}
-    first: dict[str, tuple[str, Coding]] = {}
-    for name, coding in hits:
-        if name not in barred and not name.startswith(BARRED):
-            first.setdefault(name, (name, coding))
-    return list(first.values())
-
-
 def _observation(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    whole = _hits(resource.code, vocabulary)
+    whole = vocabulary.hits(resource.code)
     if not resource.component:
         return [(name, _measured(resource, resource, coding, vocabulary)) for name, coding in whole]
     parts = [
         (name, _measured(resource, component, coding, vocabulary))
         for component in resource.component
-        for name, coding in _hits(component.code, vocabulary)
+        for name, coding in vocabulary.hits(component.code)
     ]
     in_parts = {name for name, _ in parts} if not _speaks(resource) else ()
     # A panel's value stands in its components.
@@ -112,21 +104,21 @@ def _measured(resource: Resource, holder: Component, coding: Coding, vocabulary:
     )
     unit, unit_code = _units(holder, quantity, vocabulary) if vocabulary.units else (quantity.unit, quantity.code)
     timed = resource.effective_date_time or resource.effective_instant
-    # In the order of the struct: by name, msgspec takes ten times as long, and a chart has some hundred of these.
+    # In the order of the struct: by name it takes ten times as long, and a chart has some hundred of these.
     return Fact(
         "Observation",
-        f"Observation/{resource.id}",
+        f"Observation/{resource.id}" if resource.id else "",
         coding,
         when(timed) if timed else _end(resource.effective_period),
         resource.status,
         _problem(resource, holder),
-        resource.encounter.reference if resource.encounter else None,
+        (resource.encounter.reference or "") if resource.encounter else None,
         when(resource.issued) if resource.issued else None,
         quantity.value if stated is None or holder.value_quantity else float(stated),
         holder.value_string,
         codings(answer) if answer else (),
-        moment(holder.value_date_time),
-        quantity.comparator,
+        when(holder.value_date_time) if holder.value_date_time else None,
+        quantity.comparator or None,
         unit,
         unit_code,
     )
@@ -167,28 +159,19 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
         (
             name,
             Fact(
-                kind="Condition",
-                source=source_of(resource),
-                coding=coding,
-                when=moment(resource.onset_date_time)
-                or _start(resource.onset_period)
-                or moment(resource.recorded_date),
+                "Condition",
+                source_of(resource),
+                coding,
+                moment(resource.onset_date_time) or _start(resource.onset_period) or moment(resource.recorded_date),
                 problem=_doubt(resource),
                 encounter=_encounter(resource),
-                category=_category(resource.category),
-                clinical_status=first_code(resource.clinical_status),
-                verification=first_code(resource.verification_status),
+                category=category(resource.category),
+                clinical_status=clinical(resource.clinical_status),
+                verification=verification(resource.verification_status),
             ),
         )
-        for name, coding in _hits(resource.code, vocabulary)
+        for name, coding in vocabulary.hits(resource.code)
     ]
-
-
-def _category(member: Raw) -> str | None:
-    codes = [c.code for concept in concepts(member) for c in codings(concept) if c.code]
-    if "problem-list-item" in codes:
-        return "problem-list-item"  # whatever else it is: what is on the list is current until it is taken off
-    return "encounter-diagnosis" if "encounter-diagnosis" in codes else next(iter(codes), None)
 
 
 def _start(period: Period | None) -> When | None:
@@ -200,8 +183,9 @@ def _end(period: Period | None) -> When | None:
 
 
 def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    period = resource.performed_period
-    performed = resource.performed_date_time or ((period.end or period.start) if period else None)
+    period = resource.performed_period or resource.occurrence_period  # R5's name for it
+    single = resource.performed_date_time or resource.occurrence_date_time
+    performed = single or ((period.end or period.start) if period else None)
     return [
         (
             name,
@@ -216,46 +200,27 @@ def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 encounter=_encounter(resource),
             ),
         )
-        for name, coding in _hits(resource.code, vocabulary)
+        for name, coding in vocabulary.hits(resource.code)
     ]
 
 
 def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
     kinds = (*concepts(resource.type), *concepts(resource.service_type))
-    return [(name, stay(resource, coding)) for concept in kinds for name, coding in _hits(concept, vocabulary)]
+    return [(name, stay(resource, coding)) for concept in kinds for name, coding in vocabulary.hits(concept)]
 
 
 def stay(resource: Resource, coding: Coding | None = None) -> Fact:
     """An Encounter as a fact; its class is the coding unless another is given."""
     period = resource.period
     return Fact(
-        kind="Encounter",
-        source=source_of(resource),
-        coding=coding or _class(resource.class_),
-        when=_start(period),
+        "Encounter",
+        source_of(resource),
+        coding or encounter_class(resource.class_),
+        _start(period),
+        resource.status,
+        _doubt(resource),
         ended=_end(period),
-        status=resource.status,
-        problem=_doubt(resource),
     )
-
-
-class _ClassCode(Struct):
-    code: str | None = None
-    coding: tuple[Coding, ...] = ()
-
-
-_class_decoder = json.Decoder(_ClassCode | tuple[_ClassCode, ...] | None)
-
-
-def _class(member: Raw) -> Coding:
-    """Encounter.class by its code: a Coding in R4; R5 sends a list of CodeableConcepts."""
-    try:
-        found = _class_decoder.decode(member) if member else None
-    except ValidationError:
-        return Coding()
-    if isinstance(found, _ClassCode):
-        return Coding(code=found.code)
-    return next((coding for concept in found or () for coding in concept.coding), Coding())
 
 
 def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
@@ -276,7 +241,7 @@ def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 encounter=_encounter(resource),
             ),
         )
-        for name, coding in _hits(concept, vocabulary)
+        for name, coding in vocabulary.hits(concept)
     ]
 
 

@@ -12,6 +12,22 @@ READ_TYPES = frozenset({
 """Types that become facts; each must name its patient."""
 
 
+_NAMED = READ_TYPES | {
+    "AllergyIntolerance", "Appointment", "CarePlan", "Claim", "Coverage", "DiagnosticReport", "DocumentReference",
+    "ExplanationOfBenefit", "Goal", "Immunization", "Patient", "RiskAssessment", "ServiceRequest",
+}  # fmt: skip
+"""Types that an error names. Whatever else stands in resourceType came from the wire, and may be anything."""
+
+
+def _named(kind: str) -> str:
+    name = kind if kind in _NAMED else "resource"
+    return f"an {name}" if name[0] in "AEIO" else f"a {name}"
+
+
+def _subject(kind: str) -> str:
+    return f"{kind}.subject" if kind in _NAMED else "subject"
+
+
 def subjects_of(resource: Resource) -> tuple[Reference, ...]:
     """The references to whom the resource is about, wherever its type keeps them."""
     direct = (resource.subject, resource.patient, resource.beneficiary)
@@ -99,10 +115,10 @@ class Identity:
         subjects = subjects_of(resource)
         if not all(subject.reference for subject in subjects) or (not subjects and kind in READ_TYPES):
             how = "by identifier only" if any(subject.identifier for subject in subjects) else "for nobody"
-            message = f"a {kind} stands {how}: its subject has no reference"
-            raise WrongPatient(message, expressions=(f"{kind}.subject",))
+            message = f"{_named(kind)} stands {how}: its subject has no reference"
+            raise WrongPatient(message, expressions=(_subject(kind),))
         if not all(self.owns(subject.reference or "") for subject in subjects):
-            raise WrongPatient(f"a {kind} is about somebody else", expressions=(f"{kind}.subject",))
+            raise WrongPatient(f"{_named(kind)} is about somebody else", expressions=(_subject(kind),))
         self._owned |= {subject.reference for subject in subjects}
 
     def _check_server(self, full_url: str) -> None:

@@ -1,5 +1,6 @@
 """The few members that we read of FHIR R4 resources, decoded straight from bytes; everything else is skipped."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -113,6 +114,8 @@ class Resource(Component, frozen=True):
     recorded_date: str | None = None
     performed_date_time: str | None = None
     performed_period: Period | None = None
+    occurrence_date_time: str | None = None
+    occurrence_period: Period | None = None
     class_: msgspec.Raw = msgspec.field(default=ABSENT, name="class")
     type: msgspec.Raw = ABSENT
     service_type: msgspec.Raw = ABSENT
@@ -125,6 +128,7 @@ class Resource(Component, frozen=True):
     start: str | None = None
     entry: tuple["BundleEntry", ...] | None = None
     issue: Any = None
+    total: Any = None
     faults: tuple[str, ...] = msgspec.field(default=(), name="__faults")
     """Members that had the wrong JSON type and were left out; set by `read_leniently` only."""
 
@@ -250,8 +254,10 @@ def _member_at_fault(error: msgspec.ValidationError, value: dict[str, Any]) -> s
     return member if member in value and member not in _NEVER_LEFT_OUT else None
 
 
-_CLOSERS = (b"}" * 48, b"]" * 48, b"}]" * 24)  # long runs are found fast, and no FHIR resource ends in one
-_STEP = dict.fromkeys(b"{[", 1) | dict.fromkeys(b"}]", -1)
+_CLOSERS = (b"}" * 60, b"]" * 60, b"}]" * 30)  # long runs are found fast, and no FHIR resource ends in one
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A JSON string, to the body's end when it is never closed: no byte is looked at twice."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def too_deep(body: bytes, limit: int) -> bool:
@@ -259,14 +265,8 @@ def too_deep(body: bytes, limit: int) -> bool:
     if b"\n" not in body[:512] and not any(run in body for run in _CLOSERS):
         return False
     depth = 0
-    quoted = escaped = False
-    for byte in body:
-        if quoted:
-            quoted, escaped = (byte != 0x22 or escaped), byte == 0x5C and not escaped
-        elif byte == 0x22:
-            quoted = True
-        elif byte in _STEP:
-            depth += _STEP[byte]
-            if depth > limit:
-                return True
+    for bracket in _STRING.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > limit:
+            return True
     return False

@@ -141,4 +141,8 @@ def _sqlite_path(engine: Engine) -> str:
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """What may be said of a database's error: its kind. Its text can hold the row."""
     cause = getattr(error, "orig", None) or error
+    # A server that answers gives an SQLSTATE; SQLite names the one case in which there is no file to open.
+    unreached = isinstance(error, OperationalError) and getattr(cause, "sqlstate", "") is None
+    if unreached or getattr(cause, "sqlite_errorname", "") == "SQLITE_CANTOPEN":
+        return LedgerUnavailable("the ledger's database cannot be reached: check BEDSIDE_LEDGER")
     return LedgerUnavailable(f"the ledger's database failed ({type(cause).__name__}): nothing is answered unrecorded")

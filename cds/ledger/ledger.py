@@ -3,8 +3,6 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import TimeoutError as ThreadTimeoutError
 from datetime import datetime
 from typing import Any, Self
 
@@ -49,16 +47,6 @@ class Ledger:
         """
         body: bytes = await self._soon(entry(answer, self._writer.keyring))
         return body
-
-    def record_now(self, answer: AnswerRecord) -> bytes:
-        """`record` for callers without an event loop."""
-        future: ThreadFuture[bytes] = ThreadFuture()
-        self._writer.submit(Ticket(entry(answer, self._writer.keyring), future, None))
-        try:
-            return future.result(self._deadline)
-        except ThreadTimeoutError:
-            future.cancel()
-            raise _too_late() from None
 
     async def feedback(self, records: Sequence[FeedbackRecord]) -> None:
         """Appends all of them or none. The same report twice is one; a card we never sent is kept as an orphan."""

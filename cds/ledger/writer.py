@@ -6,7 +6,6 @@ import queue
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -25,11 +24,11 @@ Job = Callable[[Connection], Any]
 
 
 class Ticket:
-    """Something to write, and whom to tell: a coroutine's future with its loop, or a thread's future without one."""
+    """Something to write, and whom to tell: a coroutine's future, with its loop."""
 
     __slots__ = ("future", "loop", "work")
 
-    def __init__(self, work: Entry | Job, future: Any, loop: AbstractEventLoop | None) -> None:
+    def __init__(self, work: Entry | Job, future: Any, loop: AbstractEventLoop) -> None:
         self.work, self.future, self.loop = work, future, loop
 
 
@@ -140,18 +139,15 @@ def _parts(group: list[Ticket]) -> list[list[Ticket]]:
 
 
 def _settle(outcomes: list[tuple[Ticket, Any]]) -> None:
-    loops: dict[AbstractEventLoop | None, list[tuple[Any, Any]]] = {}
+    loops: dict[AbstractEventLoop, list[tuple[Any, Any]]] = {}
     for ticket, outcome in outcomes:
         loops.setdefault(ticket.loop, []).append((ticket.future, outcome))
     for loop, pairs in loops.items():
-        if loop is None:
-            _resolve(pairs)
-            continue
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
             loop.call_soon_threadsafe(_resolve, pairs)
 
 
-def _resolve(pairs: list[tuple[asyncio.Future[Any] | Future[Any], Any]]) -> None:
+def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, outcome in pairs:
         if future.done():
             continue

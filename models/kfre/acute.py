@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from cds import Chart, Feature, Missing, Need, Reading, Result, months, spell
 from models.kfre.egfr import CREATININE
@@ -14,9 +15,10 @@ _TWO_DAYS = timedelta(hours=48)
 _WEEK = timedelta(days=7)
 _QUARTER = timedelta(days=90)
 _YEAR = timedelta(days=365)
+_LOOK_BACK = months(12)
 
 
-class Creatinine(NamedTuple):
+class Creatinine(Struct, frozen=True, gc=False):
     """An exact creatinine in mg/dL with its instant."""
 
     at: datetime
@@ -32,7 +34,7 @@ class Exact(Feature[tuple[Creatinine, ...]]):
 
     def read(self, chart: Chart, at: datetime) -> tuple[Creatinine, ...]:
         counted = chart.read(CREATININE, at).counted
-        return tuple(Creatinine(r.at, r.value, r) for r in counted if r.value is not None and not r.comparator)
+        return tuple([Creatinine(r.at, r.value, r) for r in counted if r.value is not None and not r.comparator])
 
 
 EXACT = Exact()
@@ -50,12 +52,17 @@ class AcuteRise(Feature[Found]):
 
 def acute(series: Sequence[Creatinine], at: datetime) -> Found:
     """The newest creatinine of the last 90 days that shows acute injury; `series` has nothing after `at`."""
-    for index, (moment, _, result) in enumerate(series):
-        if at - moment > _QUARTER:
+    for index, creatinine in enumerate(series):
+        if at - creatinine.at > _QUARTER:
             break
         if _acute_at(series, index):
-            return Reading(True, when=moment, source=result.source, as_sent=result.shown)
+            result = creatinine.result
+            return _seen(result)
     return Missing("never recorded")
+
+
+def _seen(result: Result) -> Reading[bool]:
+    return Reading(True, when=result.at, source=result.source, as_sent=result.shown, written=result.when.written)
 
 
 def _acute_at(series: Sequence[Creatinine], index: int) -> bool:
@@ -100,13 +107,18 @@ class UnexplainedRise(Feature[Reading[float] | Missing]):
 
 def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
     """The usual creatinine from which the newest rose; `series` has nothing after `at`."""
-    if len(series) < 2 or series[0].result.when.first < months(12).before(at):
+    if len(series) < 2 or series[0].result.when.first < _LOOK_BACK.before(at):
         return Missing("never recorded")
     newest, *earlier = series
-    ages = [newest.at - c.at for c in earlier]
-    if any(timedelta(0) < age <= _WEEK for age in ages):
-        return Missing("never recorded")
-    values = [c.value for c, age in zip(earlier, ages, strict=True) if _WEEK < age <= _YEAR]
+    values = []
+    for creatinine in earlier:
+        age = newest.at - creatinine.at
+        if age > _YEAR:
+            break
+        if age > _WEEK:
+            values.append(creatinine.value)
+        elif age:
+            return Missing("never recorded")
     if not values or newest.value < 1.5 * (usual := median(values)) - _TOLERANCE:
         return Missing("never recorded")
     return Reading(usual, "mg/dL", newest.at, newest.result.source, as_sent=_from_to(usual, newest.result))
@@ -128,5 +140,5 @@ class UnusableCreatinine(Feature[Found]):
     def read(self, chart: Chart, at: datetime) -> Found:
         for result in chart.read(CREATININE, at).counted:
             if (result.why or result.comparator) and at - result.at <= _QUARTER:
-                return Reading(True, when=result.at, source=result.source, as_sent=result.shown)
+                return _seen(result)
         return Missing("never recorded")

@@ -15,7 +15,6 @@ from cds import (
     Reading,
     Result,
     Sex,
-    day_text,
     lab_series,
     months,
     reading,
@@ -31,12 +30,14 @@ PCR = Latest(lab_series("upcr", count=10, required=False), within=months(12))
 DIABETES = Ever(CODES["diabetes"], holds=active, needs=(CONDITIONS,))
 HYPERTENSION = Ever(CODES["hypertension"], holds=active, needs=(CONDITIONS,))
 SEX = Sex()
+_RECENT, _LOOK_BACK = months(12), months(24)
 _TIMED = {entry.code for codes in ACR.codes if codes.name == "uacr_timed" for entry in codes.entries}
 _BOUND_TEXT = re.compile(r"\s*([<>])\s*(\d{1,6}(?:\.\d{1,6})?)(?![\d.])\s*(\S[^<>]{0,20})?\s*", re.ASCII)
 
 
 _NO_RATIO = ("never recorded", "too old", "no date", "not final")
 """Why a protein ratio may stand in: as if there were no albumin ratio at all."""
+CONVERTED = "converted from PCR"
 PROTEIN = "PCR"
 
 
@@ -61,13 +62,13 @@ class Albuminuria(Feature[Reading[float] | Missing]):
         return found
 
     def _acr(self, newest: Result, at: datetime, notes: tuple[str, ...]) -> Reading[float] | Missing:
-        if newest.when.first < months(24).before(at):
+        if newest.when.first < _LOOK_BACK.before(at):
             return newest.missing("too old")
         result, bound = self._bounded(newest)
         if isinstance(result, Missing):
             return result
         said = [*notes]
-        if newest.when.first < months(12).before(at):
+        if newest.when.first < _RECENT.before(at):
             said.append("the urine albumin-creatinine ratio is more than 12 months old")
         timed = newest.fact.coding.code in _TIMED
         base = reading(result, ACR.analyte, said)
@@ -100,8 +101,10 @@ def _not_calculable(result: Result) -> bool:
 
 def _from_text(result: Result) -> Result:
     """A result whose laboratory sent exactly "<x unit" or ">x unit" as a string; any other string stays unusable."""
-    match = _BOUND_TEXT.fullmatch(result.fact.text or "")
-    if match is None or result.fact.value is not None or result.fact.problem is not None:
+    if result.fact.text is None or result.fact.value is not None or result.fact.problem is not None:
+        return result
+    match = _BOUND_TEXT.fullmatch(result.fact.text)
+    if match is None:
         return result
     conversion = ACR.analyte.conversion(match[3], None)
     if conversion is None:
@@ -126,14 +129,15 @@ def _from_protein(chart: Chart, at: datetime, no_ratio: Missing) -> Reading[floa
     if pcr.value < 50:
         notes.append("the protein-creatinine ratio is below 50 mg/g, where the conversion is uncertain")
     if no_ratio.why == "not final":
-        notes.append(f"an albumin-creatinine ratio ({no_ratio.shown}, {day_text(no_ratio.when)}) is not final")
+        notes.append(f"an albumin-creatinine ratio ({no_ratio.shown}, {no_ratio.date}) is not final")
     return Reading(
         acr_from_pcr(pcr.value, sex.value == "female", diabetes, hypertension),
         unit="mg/g",
         when=pcr.when,
+        written=pcr.written,
         source=pcr.source,
         as_sent=f"{PROTEIN} {pcr.as_sent}",
-        method="converted from PCR",
+        method=CONVERTED,
         notes=tuple(notes),
     )
 

@@ -1,7 +1,9 @@
 """Which eGFR a kidney score uses, from which laboratory result, and what the earlier ones say."""
 
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from cds import (
     ENCOUNTERS,
@@ -19,6 +21,7 @@ from cds import (
     lab_series,
     months,
     reading,
+    structs,
     unusable,
 )  # fmt: skip
 from models.kfre.equation import egfr_ckd_epi_2021, g_stage
@@ -48,6 +51,8 @@ class Outpatient(Feature[Results]):
     def read(self, chart: Chart, at: datetime) -> Results:
         chart.facts("", ENCOUNTERS.key)  # where a result arose is not known while encounters could not be read
         every = chart.read(self.series, at)
+        if not every.counted:
+            return every
         counted = tuple([r for r in every.counted if not in_hospital(chart, r)])
         return every if len(counted) == len(every.counted) else Results(counted, every.pending, every.undated)
 
@@ -128,9 +133,7 @@ def _reported(results: Results, newest: Result, method: str, at: datetime) -> Re
     if refused:
         return refused
     base = reading(newest, _TIERS[0][1].series.analyte, results.notes(newest))
-    return Reading(
-        base.value, UNIT, base.when, base.source, as_sent=base.as_sent, method=method, notes=base.notes
-    )  # fmt: skip
+    return structs.replace(base, method=method)
 
 
 def _computed(chart: Chart, results: Results, newest: Result, at: datetime) -> Reading[float] | Missing:
@@ -140,12 +143,12 @@ def _computed(chart: Chart, results: Results, newest: Result, at: datetime) -> R
     value = computed(chart, newest, at)
     if value is None:
         return newest.missing("not precise enough")
-    notes = list(reading(newest, CREATININE.analyte, results.notes(newest)).notes)
-    if newest.fact.encounter and chart.encounter_of(newest.fact) is None:
-        notes.append("where the creatinine was taken is not known: its encounter is not in the data")
-    return Reading(
-        value, UNIT, newest.at, newest.source, as_sent=newest.shown, method="CKD-EPI 2021", notes=tuple(notes)
-    )  # fmt: skip
+    base = reading(newest, CREATININE.analyte, results.notes(newest))
+    notes = list(base.notes)
+    encounter = chart.encounter_of(newest.fact)
+    if newest.fact.encounter is not None and (encounter is None or encounter.coding.code is None):
+        notes.append("where the creatinine was taken is not known: its encounter, or its class, is not in the data")
+    return structs.replace(base, value=value, unit=UNIT, method="CKD-EPI 2021", notes=tuple(notes))
 
 
 def computed(chart: Chart, creatinine: Result, at: datetime) -> float | None:
@@ -161,7 +164,7 @@ def _of(creatinine: Result, birth: When, sex: Literal["female", "male"]) -> floa
     return egfr_ckd_epi_2021(creatinine.value, age, sex) if age is not None and age >= 18 else None
 
 
-class Point(NamedTuple):
+class Point(Struct, frozen=True, order=True, gc=False):
     """An eGFR of some day; `ckd_epi_2021` tells whether it may be compared with the one computed here."""
 
     at: datetime
@@ -178,16 +181,16 @@ class Points(Feature[tuple[Point, ...]]):
     def read(self, chart: Chart, at: datetime) -> tuple[Point, ...]:
         points = self._computed(chart, at)
         for method, feature in (*_TIERS, ("", _NEVER_FOR_RISK)):
-            exact = (r for r in chart.read(feature, at).counted if not r.comparator)
-            points += [Point(r.at, r.value, method == _SAME_EQUATION) for r in exact if r.value is not None]
+            same, counted = method == _SAME_EQUATION, chart.read(feature, at).counted
+            points += [Point(r.at, r.value, same) for r in counted if r.value is not None and not r.comparator]
         return tuple(points)
 
     def _computed(self, chart: Chart, at: datetime) -> list[Point]:
         birth, sex = chart.person.birth, chart.read(SEX, at)
         if birth is None or isinstance(sex, Missing):
             return []
-        values = ((r.at, _of(r, birth, sex.value)) for r in chart.read(OUTPATIENT, at).counted)
-        return [Point(moment, value, True) for moment, value in values if value is not None]
+        results = chart.read(OUTPATIENT, at).counted
+        return [Point(r.at, value, True) for r in results if (value := _of(r, birth, sex.value)) is not None]
 
 
 POINTS = Points()
@@ -223,7 +226,7 @@ class SustainedFall(Feature[Reading[float] | Missing]):
         used = chart.read(EGFR, at)
         if isinstance(used, Missing) or used.when is None or used.method not in ("CKD-EPI 2021", _SAME_EQUATION):
             return Missing("never recorded")
-        first, last = months(12).before(used.when), used.when - A_DAY
+        first, last = LOOK_BACK.before(used.when), used.when - A_DAY
         points = sorted((p for p in chart.read(POINTS, at) if p.ckd_epi_2021 and first <= p.at <= last), reverse=True)
         if len(points) < 2:
             return Missing("never recorded")

@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 
 from cds import (
+    ABSENT,
     ACTIVE,
     CONDITIONS,
+    COUNTED,
     ENCOUNTERS,
     PROCEDURES,
     Chart,
@@ -65,7 +67,9 @@ class Dialysis(Feature[Found]):
         return (*RECORDS, self.labs)
 
     def read(self, chart: Chart, at: datetime) -> Found:
-        status, procedure, lab = ([*recorded(chart, (c,), self.needs(), at)] for c in self.codes)
+        if not recorded(chart, self.codes, self.needs(), at):
+            return Missing("never recorded")
+        status, procedure, lab = (recorded(chart, (codes,), self.needs(), at) for codes in self.codes)
         holding = [f for f in status if _current_status(chart, f, at)]
         holding += [f for f in lab if within_days(chart, f, at, 90)]
         return newest_of(chart, holding + _ongoing(chart, procedure, at))
@@ -100,28 +104,51 @@ class AnyDialysis(Feature[Found]):
         return newest_of(chart, recorded(chart, self.codes, RECORDS, at))
 
 
+PREGNANT = frozenset({"77386006", "146799005"})  # pregnant, possibly pregnant
+NOT_PREGNANT = "60001007"
+
+
 class Pregnancy(Feature[Found]):
     """Pregnant, or within twelve weeks of delivery, by diagnosis, status, or estimated date of delivery."""
 
     codes = (CODES["pregnancy"], CODES["delivery"], CODES["pregnancy_status"], CODES["delivery_date_estimated"])
     labs = Need("pregnancyStatus", "Observation", codes[2:], count=10)
-    _pregnant = frozenset({"77386006", "146799005"})
-    _not_pregnant = "60001007"
 
     def needs(self) -> tuple[Need, ...]:
         return (*RECORDS, self.labs)
 
     def read(self, chart: Chart, at: datetime) -> Found:
-        pregnant, delivery, status, due = (recorded(chart, (c,), self.needs(), at) for c in self.codes)
-        if not (pregnant or delivery or status or due):
+        if not recorded(chart, self.codes, self.needs(), at):
             return Missing("never recorded")
-        stated = [f for f in status if _answers(f) & self._pregnant]
-        ending = [*delivery, *(f for f in status if self._not_pregnant in _answers(f))]
+        pregnant, delivery, status, due = (recorded(chart, (codes,), self.needs(), at) for codes in self.codes)
+        stated = [f for f in status if _answers(f) & PREGNANT]
+        ending = [*delivery, *(f for f in status if NOT_PREGNANT in _answers(f))]
         ends = [moment.first for f in ending if (moment := chart.when(f)) is not None]
         holding = [f for f in (*pregnant, *stated) if _within(chart, f, at, 294) and not _ended(chart, f, ends)]
         holding += [f for f in due if _due(f, at) and not _ended(chart, f, ends)]
         holding += [f for f in delivery if _within(chart, f, at, 84)]
         return newest_of(chart, [f for f in holding if chart.when(f) is not None or _fertile(chart, at)])
+
+
+class UnclearPregnancy(Feature[Found]):
+    """The newest pregnancy status, or due date, of 294 days says neither yes nor no: to be said, not guessed."""
+
+    codes = Pregnancy.codes[2:]
+
+    def needs(self) -> tuple[Need, ...]:
+        return (Pregnancy.labs,)
+
+    def read(self, chart: Chart, at: datetime) -> Found:
+        facts = [f for codes in self.codes for f in chart.facts(codes.name, Pregnancy.labs.key)]
+        recent = [f for f in facts if f.status not in ABSENT and f.when and f.when.first <= at]
+        newest = max(recent, key=lambda f: f.when.last if f.when else at, default=None)
+        if newest is None or not within_days(chart, newest, at, 294):
+            return Missing("never recorded")
+        clear = newest.status in COUNTED and (newest.moment or _answers(newest) & _UNDERSTOOD)
+        return Missing("never recorded") if clear else newest_of(chart, [newest])
+
+
+_UNDERSTOOD = PREGNANT | {NOT_PREGNANT}
 
 
 def _answers(fact: Fact) -> frozenset[str]:

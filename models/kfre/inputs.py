@@ -18,6 +18,7 @@ class FourVariables(Predictors):
     any_dialysis = gates.AnyDialysis()
     esrd = gates.ESRD
     pregnancy = gates.Pregnancy()
+    unclear_pregnancy = gates.UnclearPregnancy()
     aki_diagnosis = gates.AKI_DIAGNOSIS
     acute_rise = acute.AcuteRise()
     unexplained_rise = acute.UnexplainedRise()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from cds import Estimate, Missing, ModelSettings, Predictors, Reading, Reference, Refusal, RiskModel, day_text
+from cds import Estimate, Missing, ModelSettings, Predictors, Reading, Reference, Refusal, RiskModel
 from models.kfre.albuminuria import Albuminuria
 from models.kfre.equation import Region, Variables, a_stage, g_stage, kidney_failure_risk, round_half_up
 from models.kfre.inputs import EightVariables, FourVariables, SixVariables
@@ -185,12 +185,14 @@ def _cautions(row: FourVariables) -> Sequence[str]:
 def _records(row: FourVariables) -> list[str]:
     said = []
     if isinstance(row.any_dialysis, Reading) and isinstance(row.dialysis, Missing):
-        said.append(f"dialysis recorded {day_text(row.any_dialysis.when)}")
+        said.append(f"dialysis recorded {row.any_dialysis.date}")
+    if isinstance(row.unclear_pregnancy, Reading):
+        said.append(f"a pregnancy status of {row.unclear_pregnancy.date} could not be understood; ask")
     if isinstance(row.disease_specific, Reading):
         said.append("a disease-specific equation is preferred (KDIGO 2024)")
     if isinstance(row.unusable_creatinine, Reading):
         found = row.unusable_creatinine
-        what = f"a creatinine of {day_text(found.when)} ({found.as_sent}) could not be read"
+        what = f"a creatinine of {found.date} ({found.as_sent}) could not be read"
         said.append(f"{what}; acute injury is not ruled out")
     only_esrd = (
         isinstance(row.esrd, Reading) and isinstance(row.transplant, Missing) and isinstance(row.dialysis, Missing)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cds import Missing, Reading, Refusal, day_text, slug
+from cds import Missing, Reading, Refusal, slug
 from models.kfre.albuminuria import PROTEIN
 from models.kfre.equation import round_half_up
 from models.kfre.inputs import FourVariables
@@ -23,7 +23,7 @@ def _refusals(row: FourVariables) -> Iterator[Refusal]:
 
 def _person(row: FourVariables) -> Iterator[Refusal]:
     if isinstance(row.deceased, Reading):
-        yield Refusal("deceased", f"deceased {day_text(row.deceased.when)}")
+        yield Refusal("deceased", f"deceased {row.deceased.date}" if row.deceased.when else "deceased")
     if isinstance(row.age, Missing):
         how = "birth date is missing" if row.age.why == "never recorded" else "birth date is not precise enough"
         yield Refusal("age", how)
@@ -37,16 +37,16 @@ def _person(row: FourVariables) -> Iterator[Refusal]:
 
 def _records(row: FourVariables) -> Iterator[Refusal]:
     if isinstance(row.transplant, Reading):
-        yield Refusal("kidney-transplant", f"kidney transplant recorded {day_text(row.transplant.when)}")
+        yield Refusal("kidney-transplant", f"kidney transplant recorded {row.transplant.date}")
     if isinstance(row.dialysis, Reading):
-        yield Refusal("dialysis", f"dialysis recorded {day_text(row.dialysis.when)}")
+        yield Refusal("dialysis", f"dialysis recorded {row.dialysis.date}")
     if isinstance(row.esrd, Reading):
-        yield Refusal("esrd", f"end-stage kidney disease recorded {day_text(row.esrd.when)}")
+        yield Refusal("esrd", f"end-stage kidney disease recorded {row.esrd.date}")
     if isinstance(row.pregnancy, Reading):
         yield Refusal("pregnancy", "pregnant, or within 12 weeks of delivery")
     acute = row.aki_diagnosis if isinstance(row.aki_diagnosis, Reading) else row.acute_rise
     if isinstance(acute, Reading):
-        yield Refusal("aki", f"acute kidney injury {day_text(acute.when)}; repeat when stable, 90 days after")
+        yield Refusal("aki", f"acute kidney injury {acute.date}; repeat when stable, 90 days after")
     if isinstance(row.unexplained_rise, Reading):
         yield Refusal("creatinine-rise", f"creatinine up from {row.unexplained_rise.as_sent}")
 
@@ -66,20 +66,22 @@ def egfr_text(missing: Missing) -> str:
 def acr_text(missing: Missing) -> str:
     """Why there is no urine albumin, for a clinician."""
     if missing.why == "not calculable":
-        return f"urine ACR of {_shown(missing)} is below what the assay measures"
+        return f"urine ACR ({missing.date}) is below what the assay measures"
     short = "urine" if missing.shown.startswith(PROTEIN) else "urine ACR of"
     return _text("urine albumin-creatinine ratio", "24 months", missing, short)
 
 
+SHOWN = 20  # characters of a laboratory's own words: a summary has to stay under 140
 _FAULTS = {
     "comparator": "is not an exact value",
     "implausible": "is implausible",
     "not final": "is not final",
     "no value": "has no value",
     "no date": "has no date",
+    "other test": "also carries the code of another test",
     "modified": "carries a modifier that is not known here",
     "not readable": "cannot be read",
-    "not precise enough": "has no date precise enough, or is from before age 18",
+    "not precise enough": "has no precise date or is from before 18",
 }
 
 
@@ -95,6 +97,8 @@ def _text(name: str, period: str, missing: Missing, short: str) -> str:
             return f"{short} {_shown(missing)} has no unit"
         case "unit not accepted":
             return f"{short} {_shown(missing)} has a unit that is not accepted"
+        case "no value" if missing.shown:
+            return f"{short} {_shown(missing)} was sent as text, not as a number"
         case why:
             return f"{short} {_shown(missing)} {_FAULTS.get(why, why)}"
 
@@ -104,4 +108,7 @@ def _has_unit(shown: str) -> bool:
 
 
 def _shown(missing: Missing) -> str:
-    return f"{missing.shown[:24] or 'no value'} ({day_text(missing.when)})"
+    if not missing.shown:
+        return f"({missing.date})"
+    cut = missing.shown if len(missing.shown) <= SHOWN else f"{missing.shown[: SHOWN - 1]}…"
+    return f"{cut} ({missing.date})"

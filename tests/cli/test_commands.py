@@ -1,7 +1,6 @@
 """The command line as somebody uses it: what it prints, and with which exit code it ends."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from cds.ledger import Keyring
+from tests.cli.command import AT, EXPORT, PATIENTS, ROOT, bedside
 
-ROOT = Path(__file__).resolve().parents[2]
-EXPORT = ROOT / "fhir_fixtures" / "export"
-PATIENTS = ROOT / "fhir_fixtures" / "patients"
-AT = "2026-11-22T14:02:00Z"
 SITE = """
 trust = "open-on-loopback"
 region = "north-america"
@@ -21,13 +17,6 @@ region = "north-america"
 [services.kidney-failure-risk]
 stage = "live"
 """
-
-
-def bedside(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    own = {k: v for k, v in os.environ.items() if not k.startswith("BEDSIDE_")}
-    command = [sys.executable, "-m", "cds.cli", *arguments]
-    env = {**own, **environment, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=env, check=False)
 
 
 def scored(*arguments: str) -> dict[str, dict[str, object]]:

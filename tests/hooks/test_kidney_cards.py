@@ -185,7 +185,7 @@ def test_d14_a_site_may_set_its_threshold(open_desk: Open, percent: float, shows
     assert bool(card) is shows
     if shows:
         assert f"above the {percent:g}% referral threshold" in card["summary"]
-        assert f"this site: {percent:g} %" in card["detail"]
+        assert f"this site: {percent:g}%" in card["detail"]
 
 
 @pytest.mark.parametrize("percent", [2.9, 5.1, 0, "x"])
@@ -391,7 +391,7 @@ def test_detail_holds_what_the_number_rests_on(desk: Desk) -> None:
         "| Age, sex | 64, male |  |",
         "| Urine ACR (spot urine) | 310 mg/g (35 mg/mmol) | 2 Nov 2026 |",
         "KDIGO 2024, recommendation 2.2.1 and practice point 2.2.1",
-        "**Checked, not found:** kidney transplant, dialysis, end-stage kidney disease, pregnancy, ",
+        "**Checked, not found:** kidney transplant, dialysis now, end-stage kidney disease, pregnancy, ",
         "Supports, does not replace, clinical judgement. Calculated 22 Nov 2026 14:02 UTC.",
     ):
         assert text in detail
@@ -423,3 +423,22 @@ def test_the_stories_of_the_demo(desk: Desk, story: Any) -> None:
         assert "Was 10.2% in 5 years on 4 May 2026 (eGFR 38)." in card["detail"]
     if story.expected.startswith(("LOW", "silence", "Silence")):
         assert card == {}
+
+
+def test_an_egfr_just_below_30_does_not_read_as_30(desk: Desk) -> None:
+    card = desk.card(kidney(29.6, 5, age=80))
+    assert card["summary"].startswith("eGFR 29.6 is below 30: consider nephrology referral.")
+
+
+def test_a_risk_just_above_the_threshold_reads_as_above(desk: Desk) -> None:
+    """5.01 % must not read "5.0%, above 5%"."""
+    summaries = [desk.card(kidney(34, acr, age=70)).get("summary", "") for acr in range(40, 80)]
+    close = [s for s in summaries if s.startswith("Kidney failure risk 5.0")]
+    assert all(not s.startswith("Kidney failure risk 5.0% in 5 years, above") for s in summaries)
+    assert all(float(s.split("risk ")[1].split("%")[0]) > 5 for s in close if "above the 5%" in s)
+
+
+def test_a_month_reads_as_a_month(desk: Desk) -> None:
+    ratio = lab(UACR, 310, "mg/g") | {"effectiveDateTime": "2026-10"}
+    card = desk.card([*(r for r in kidney(34, 310) if r.get("id") != f"{UACR}-20"), ratio])
+    assert "| Oct 2026 |" in card["detail"]

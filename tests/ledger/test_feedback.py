@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 
 def test_feedback_comes_back_as_it_was_reported(ledger: Ledger, an_answer: Make, a_feedback: Feedback) -> None:
     answer = an_answer()
-    ledger.record_now(answer)
+    asyncio.run(ledger.record(answer))
     given = [
         a_feedback(answer.card_ids[0]),
         a_feedback("unknown", outcome="accepted", suggestions=("a", "b"), comment=None),
@@ -52,7 +52,7 @@ def test_another_tenant_or_service_cannot_reach_a_card(
     ledger: Ledger, an_answer: Make, a_feedback: Feedback, rows: Rows
 ) -> None:
     answer = an_answer()
-    ledger.record_now(answer)
+    asyncio.run(ledger.record(answer))
     (card,) = answer.card_ids
     asyncio.run(ledger.feedback([a_feedback(card, tenant="stranger"), a_feedback(card, service="other")]))
     assert rows("SELECT count(*) FROM feedback WHERE answer IS NULL") == [(2,)]
@@ -70,8 +70,8 @@ def test_tallies_tell_models_and_versions_apart(
 ) -> None:
     old = an_answer(scores=(a_score(version="1"),))
     new = an_answer(scores=(a_score(version="2"), a_score(version="2"), a_score(model="kfre-8", version="2")))
-    ledger.record_now(old)
-    ledger.record_now(new)
+    asyncio.run(ledger.record(old))
+    asyncio.run(ledger.record(new))
     changed_mind = a_feedback(
         new.card_ids[0], outcome="accepted", reason_code=None, outcome_timestamp=new.recorded_at + MINUTE
     )
@@ -109,7 +109,7 @@ def test_r48_any_sequence_of_reports_ends_in_the_right_tallies(
     ):
         answers = [an_answer() for _ in range(4)]
         for answer in answers:
-            ledger.record_now(answer)
+            asyncio.run(ledger.record(answer))
         for post in _batched(sequence, posts):
             asyncio.run(ledger.feedback([_told(a_feedback, answers, report) for report in post]))
         found = {(tally.outcome, tally.reason): (tally.cards, tally.reports) for tally in ledger.tallies()}

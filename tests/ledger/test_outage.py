@@ -27,7 +27,7 @@ def test_r53_a_locked_sqlite_refuses_in_time_and_recovers(
         other.execute("BEGIN EXCLUSIVE")
         refused = asyncio.run(_all(ledger, [an_answer() for _ in range(30)]))
         with pytest.raises(LedgerUnavailable):
-            ledger.record_now(an_answer())
+            asyncio.run(ledger.record(an_answer()))
         other.execute("ROLLBACK")
         other.close()
         assert all(isinstance(outcome, LedgerUnavailable) for outcome in refused)
@@ -40,7 +40,7 @@ def test_r53_a_postgresql_that_drops_every_connection_is_connected_anew(
 ) -> None:
     with Ledger.open(postgres, keyring, create=True) as ledger:
         before, lost = an_answer(), [an_answer() for _ in range(10)]
-        ledger.record_now(before)
+        asyncio.run(ledger.record(before))
         _terminate_others(postgres)
         outcomes = asyncio.run(_all(ledger, lost))
         assert all(isinstance(outcome, LedgerUnavailable) for outcome in outcomes[:1])
@@ -80,12 +80,12 @@ def test_an_outage_names_its_kind_and_no_patient(
     sqlite_url: str, keyring: Keyring, an_answer: Make, tmp_path: Path
 ) -> None:
     with Ledger.open(sqlite_url, keyring, create=True) as ledger:
-        ledger.record_now(an_answer())
+        asyncio.run(ledger.record(an_answer()))
         with sqlite3.connect(tmp_path / "ledger.db") as other:
             other.execute("DROP TABLE cards")
         other.close()
         with pytest.raises(LedgerUnavailable) as refused:
-            ledger.record_now(an_answer(patient="canary", tenant="canary"))
+            asyncio.run(ledger.record(an_answer(patient="canary", tenant="canary")))
     assert "OperationalError" in str(refused.value)
     assert "canary" not in repr(refused.value)
     assert refused.value.retry_after > 0
@@ -109,7 +109,7 @@ def _eventually(ledger: Ledger, make: Make) -> AnswerRecord:
     for _ in range(20):
         answer = make()
         try:
-            assert ledger.record_now(answer) == answer.body
+            assert asyncio.run(ledger.record(answer)) == answer.body
         except LedgerUnavailable:
             continue
         return answer

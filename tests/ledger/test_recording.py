@@ -27,13 +27,7 @@ def test_an_answer_comes_back_as_it_was_recorded(
 
 def test_cards_that_are_no_part_of_the_body_are_kept_too(ledger: Ledger, an_answer: Make) -> None:
     given = an_answer(stage="shadow", kind="shadow", body=b'{"cards":[]}')
-    ledger.record_now(given)
-    assert list(ledger.answers()) == [given]
-
-
-def test_without_a_loop_the_same_answer_is_recorded(ledger: Ledger, an_answer: Make) -> None:
-    given = an_answer(scores=(), card_ids=(), cards=b"[]", kind="silent")
-    assert ledger.record_now(given) == given.body
+    asyncio.run(ledger.record(given))
     assert list(ledger.answers()) == [given]
 
 
@@ -53,8 +47,8 @@ def test_many_at_once_are_each_recorded_once_with_their_own_body(ledger: Ledger,
 def test_walking_answers_by_time_and_service(ledger: Ledger, an_answer: Make) -> None:
     early = an_answer(service="other")
     late = an_answer(recorded_at=early.recorded_at + timedelta(microseconds=1))
-    ledger.record_now(early)
-    ledger.record_now(late)
+    asyncio.run(ledger.record(early))
+    asyncio.run(ledger.record(late))
     assert list(ledger.answers(since=late.recorded_at)) == [late]
     assert list(ledger.answers(service="other")) == [early]
     assert list(ledger.answers(since=late.recorded_at, service="other")) == []
@@ -62,7 +56,7 @@ def test_walking_answers_by_time_and_service(ledger: Ledger, an_answer: Make) ->
 
 def test_one_answer_that_cannot_be_written_does_not_take_its_group_along(ledger: Ledger, an_answer: Make) -> None:
     known = an_answer()
-    ledger.record_now(known)
+    asyncio.run(ledger.record(known))
     good = [an_answer() for _ in range(20)]
     twice = an_answer(id=known.id)
 
@@ -96,7 +90,7 @@ def test_closing_writes_what_was_accepted_and_refuses_what_comes_after(
 
     assert asyncio.run(close_while_waiting()) == [answer.body for answer in given]
     with pytest.raises(LedgerUnavailable, match="closed"):
-        ledger.record_now(an_answer())
+        asyncio.run(ledger.record(an_answer()))
     with Ledger.open(ledger_url, keyring) as again:
         assert {answer.id for answer in again.answers()} == {answer.id for answer in given}
 

@@ -45,22 +45,22 @@ def test_d21_after_five_minutes_the_call_is_answered_afresh(ledger: Ledger, an_a
     )
     after = an_answer(replay_key="k", body=b"after", recorded_at=first.recorded_at + 300 * SECOND)
     again = an_answer(replay_key="k", body=b"again", recorded_at=first.recorded_at + 301 * SECOND)
-    sent = [ledger.record_now(call) for call in (first, almost, after, again)]
+    sent = [asyncio.run(ledger.record(call)) for call in (first, almost, after, again)]
     assert sent == [b"first", b"first", b"after", b"after"]
     assert rows("SELECT repeats FROM answers ORDER BY seq") == [(1,), (1,)]
 
 
 def test_outlived_keys_are_forgotten(ledger: Ledger, an_answer: Make, rows: Rows) -> None:
     first = an_answer(replay_key="old")
-    ledger.record_now(first)
-    ledger.record_now(an_answer(replay_key="new", recorded_at=first.recorded_at + 400 * SECOND))
-    ledger.record_now(an_answer(replay_key="newer", recorded_at=first.recorded_at + 440 * SECOND))
+    asyncio.run(ledger.record(first))
+    asyncio.run(ledger.record(an_answer(replay_key="new", recorded_at=first.recorded_at + 400 * SECOND)))
+    asyncio.run(ledger.record(an_answer(replay_key="newer", recorded_at=first.recorded_at + 440 * SECOND)))
     assert rows("SELECT replay_key FROM replays ORDER BY replay_key") == [("new",), ("newer",)]
 
 
 def test_calls_without_a_key_are_never_replayed(ledger: Ledger, an_answer: Make) -> None:
     calls = [an_answer(body=f"{n}".encode(), cards=b"[]") for n in range(3)]
-    assert [ledger.record_now(call) for call in calls] == [b"0", b"1", b"2"]
+    assert [asyncio.run(ledger.record(call)) for call in calls] == [b"0", b"1", b"2"]
 
 
 def test_two_servers_replay_each_others_answers(

@@ -44,7 +44,7 @@ def test_d26_a_stolen_database_names_nobody(
             scores=(a_score(row=f"Observation/{CANARIES['resource']}".encode()),),
             replay_key=f"k{number}",
         )
-        ledger.record_now(answer)
+        asyncio.run(ledger.record(answer))
         told = a_feedback(answer.card_ids[0], comment=CANARIES["comment"], reason_display=CANARIES["display"])
         asyncio.run(ledger.feedback([told]))
     stolen = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("ledger.db*")))  # the WAL is among them
@@ -59,13 +59,13 @@ def test_the_database_file_is_its_owners_alone(
     sqlite_url: str, keyring: Keyring, an_answer: Make, tmp_path: Path
 ) -> None:
     with Ledger.open(sqlite_url, keyring, create=True) as ledger:
-        ledger.record_now(an_answer())
+        asyncio.run(ledger.record(an_answer()))
         assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("ledger.db*")} == {0}
 
 
 def test_one_patients_answers_share_a_pseudonym_within_a_tenant(ledger: Ledger, an_answer: Make, rows: Rows) -> None:
     for tenant, patient in (("a", "p"), ("a", "p"), ("a", "q"), ("b", "p")):
-        ledger.record_now(an_answer(tenant=tenant, patient=patient))
+        asyncio.run(ledger.record(an_answer(tenant=tenant, patient=patient)))
     first, second, other, elsewhere = (name for (name,) in rows("SELECT patient FROM answers ORDER BY seq"))
     assert first == second
     assert len({first, other, elsewhere}) == 3
@@ -74,8 +74,8 @@ def test_one_patients_answers_share_a_pseudonym_within_a_tenant(ledger: Ledger, 
 
 @pytest.mark.parametrize("column", ["sealed", "id", "tenant"])
 def test_a_row_that_was_moved_does_not_open(ledger: Ledger, an_answer: Make, rows: Rows, column: str) -> None:
-    ledger.record_now(an_answer(tenant="a"))
-    ledger.record_now(an_answer(tenant="b"))
+    asyncio.run(ledger.record(an_answer(tenant="a")))
+    asyncio.run(ledger.record(an_answer(tenant="b")))
     change = {
         "sealed": "sealed = (SELECT sealed FROM answers WHERE tenant = 'b')",
         "id": "id = 'f0000000-0000-4000-8000-000000000000'",
@@ -103,7 +103,7 @@ def test_another_key_opens_nothing_and_says_which_key_it_misses(
     ledger_url: str, keyring: Keyring, an_answer: Make
 ) -> None:
     with Ledger.open(ledger_url, keyring, create=True) as ledger:
-        ledger.record_now(an_answer())
+        asyncio.run(ledger.record(an_answer()))
     with Ledger.open(ledger_url, Keyring.generate()) as stranger:
         with pytest.raises(LedgerSealed, match=keyring.current_id.hex()):
             list(stranger.answers())
@@ -119,12 +119,12 @@ def test_rotation_reseals_every_row_and_keeps_the_pseudonyms(
     given = [an_answer() for _ in range(450)]
     with Ledger.open(ledger_url, old, create=True) as ledger:
         for answer in given[:-1]:
-            ledger.record_now(answer)
+            asyncio.run(ledger.record(answer))
         asyncio.run(ledger.feedback([a_feedback("orphan"), a_feedback(given[0].card_ids[0])]))
         before = rows("SELECT DISTINCT patient FROM answers")
         assert ledger.rotate(new) == 449 + 2
         assert ledger.rotate(new) == 0
-        ledger.record_now(given[-1])
+        asyncio.run(ledger.record(given[-1]))
     with Ledger.open(ledger_url, new.alone()) as ledger:
         assert list(ledger.answers()) == given
         assert len(list(ledger.feedback_records())) == 2

@@ -61,7 +61,7 @@ def test_purging_leaves_nothing_of_what_is_old_and_all_of_the_rest(
     old = [an_answer(replay_key=f"o{n}") for n in range(230)]
     new = an_answer(recorded_at=old[0].recorded_at + HOUR, replay_key="n")
     for answer in [*old, new]:
-        ledger.record_now(answer)
+        asyncio.run(ledger.record(answer))
     told = [a_feedback(answer.card_ids[0], received_at=new.recorded_at) for answer in (old[0], new)]
     orphans = [a_feedback("lost"), a_feedback("found", received_at=new.recorded_at)]
     asyncio.run(ledger.feedback(told + orphans))
@@ -74,15 +74,15 @@ def test_purging_leaves_nothing_of_what_is_old_and_all_of_the_rest(
 
 def test_a_purged_answer_is_never_replayed(ledger: Ledger, an_answer: Make) -> None:
     first = an_answer(replay_key="k", body=b"first")
-    ledger.record_now(first)
+    asyncio.run(ledger.record(first))
     ledger.purge(first.recorded_at + HOUR)
-    assert ledger.record_now(an_answer(replay_key="k", body=b"second")) == b"second"
+    assert asyncio.run(ledger.record(an_answer(replay_key="k", body=b"second"))) == b"second"
 
 
 def test_the_check_passes_on_an_empty_ledger_and_changes_nothing(ledger: Ledger, an_answer: Make) -> None:
     ledger.check()
     answer = an_answer()
-    ledger.record_now(answer)
+    asyncio.run(ledger.record(answer))
     ledger.check()
     assert list(ledger.answers()) == [answer]
 

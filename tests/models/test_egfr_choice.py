@@ -122,7 +122,7 @@ def test_what_must_be_said_of_it(resources: list[Json], caution: str | None) -> 
 
 
 def test_an_encounter_that_is_not_there_is_said() -> None:
-    text = "where the creatinine was taken is not known: its encounter is not in the data"
+    text = "where the creatinine was taken is not known: its encounter, or its class, is not in the data"
     assert text in risk(creatinine(2.0, ago(30), **during("nowhere")), ACR).cautions
     assert text not in risk(CLINIC, creatinine(2.0, ago(30), **during("clinic")), ACR).cautions
 

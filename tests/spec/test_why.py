@@ -30,6 +30,29 @@ def unreadable() -> Chart:
     return Chart.of(located, Identity("p"), Vocabulary(LAB_CODES.values()))
 
 
+def other_test() -> Chart:
+    """A creatinine that is also coded as one taken after dialysis."""
+    coding = [{"system": "http://loinc.org", "code": code} for code in ("2160-0", "11041-1")]
+    located = [
+        (read_leniently({"resourceType": "Patient", "id": "p"}), None),
+        (
+            read_leniently(
+                {
+                    "resourceType": "Observation",
+                    "id": "o",
+                    "status": "final",
+                    "code": {"coding": coding},
+                    "subject": {"reference": "Patient/p"},
+                    "effectiveDateTime": "2026-11-01",
+                    "valueQuantity": {"value": 2, "unit": "mg/dL"},
+                }
+            ),
+            None,
+        ),
+    ]
+    return Chart.of(located, Identity("p"), Vocabulary(LAB_CODES.values()))
+
+
 CASES: dict[Why, tuple[Any, Chart]] = {
     "never recorded": (CREATININE, chart()),
     "too old": (CREATININE, chart(one(effective="2025-11-01"))),
@@ -44,6 +67,7 @@ CASES: dict[Why, tuple[Any, Chart]] = {
     "not calculable": (ACR, chart(one(code="9318-7", value="0", unit="mg/g"))),
     "hospital values only": (EGFR, chart(one(encounter="Encounter/stay"), HOSPITAL, birthDate="1956", gender="male")),
     "method not accepted": (EGFR, chart(one(code="33914-3", value="45", unit="mL/min/{1.73_m2}"))),
+    "other test": (CREATININE, other_test()),
     "not stated": (Sex(), chart(gender="other")),
     "not precise enough": (Age(), chart(birthDate="1956")),
     "not read": (PCR, chart(unread=("upcr",))),
@@ -65,4 +89,4 @@ def test_what_was_never_recorded_has_no_source() -> None:
 def test_a_missing_value_shows_what_stood_there_and_when() -> None:
     answer = CREATININE.read(chart(one(comparator=">", value="20")), AT)
     assert isinstance(answer, Missing)
-    assert (answer.shown, str(answer.day), answer.source) == (">20 mg/dL", "2026-11-01", "Observation/one")
+    assert (answer.shown, answer.date, answer.source) == (">20 mg/dL", "1 Nov 2026", "Observation/one")

@@ -1,0 +1,25 @@
+"""Runs the command as somebody in a shell would, with none of our variables set but those given."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORT = ROOT / "fhir_fixtures" / "export"
+PATIENTS = ROOT / "fhir_fixtures" / "patients"
+AT = "2026-11-22T14:02:00Z"
+COMMAND = [sys.executable, "-m", "cds.cli"]
+
+
+def environment(**given: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("BEDSIDE_")}
+    return {**own, **given, "PYTHONPATH": str(ROOT)}
+
+
+def bedside(*arguments: str, read: str = "", **given: str) -> "subprocess.CompletedProcess[str]":
+    """`read` is what stands on standard input."""
+    return subprocess.run(
+        [*COMMAND, *arguments], input=read, capture_output=True, text=True, timeout=60, cwd=ROOT,
+        env=environment(**given), check=False,
+    )  # fmt: skip
