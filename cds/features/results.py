@@ -47,7 +47,11 @@ class Result(Struct, frozen=True, gc=False):
         return self.fact.value or 0.0
 
     def missing(self, why: Why | None = None) -> Missing:
-        return Missing(why or self.why or "no value", self.shown, self.at, self.source, written=self.when.written)
+        reason = why or self.why or "no value"
+        shown = self.shown
+        if reason == "unit not accepted" and self.fact.unit and self.fact.unit_code not in (None, self.fact.unit):
+            shown = f"{shown} [{self.fact.unit_code}]"  # what is refused is that the two disagree
+        return Missing(reason, shown, self.at, self.source, written=self.when.written)
 
 
 class Results(Struct, frozen=True):

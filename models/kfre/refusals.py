@@ -86,6 +86,7 @@ _FAULTS = {
 
 
 def _text(name: str, period: str, missing: Missing, short: str) -> str:
+    short = short if missing.shown else short.removesuffix(" of")
     match missing.why:
         case "never recorded" | "too old":
             return f"no {name} in the last {period}"
