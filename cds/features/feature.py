@@ -38,7 +38,7 @@ Why = Literal[
 Bound = Literal["at most", "at least"]
 
 
-class Reading(Struct, Generic[V], frozen=True, tag="reading"):
+class Reading(Struct, Generic[V], frozen=True, tag="reading", omit_defaults=True):
     """A value in the feature's own unit, as of `when`, from the resource `source` ("Observation/egfr-2").
 
     `as_sent` is what the laboratory wrote ("186 µmol/L"); `method` names how the value came about when there are
@@ -64,7 +64,7 @@ class Reading(Struct, Generic[V], frozen=True, tag="reading"):
         return self.written or day_text(self.when)
 
 
-class Missing(Struct, frozen=True, tag="missing"):
+class Missing(Struct, frozen=True, tag="missing", omit_defaults=True):
     """Why there is no value. `shown` is what stood there instead ("35", "> 60 mL/min"), `when` its date."""
 
     why: Why
