@@ -79,6 +79,8 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         # A fault of ours may carry a patient's value in its text: only its kind goes on.
         said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
     _settle(said, shadow=deployed.settings.stage == "shadow")
+    # What was read is not kept while the ledger writes: sixty answers would hold sixty charts.
+    said.call = msgspec.structs.replace(call, prefetch={}, digestible=(b"", b""))
     said.latency_us = int((time.perf_counter() - started) * 1e6)
     return said
 

@@ -85,6 +85,7 @@ async def _call(state: State, request: Request) -> Response:
     body = await read_body(request, state.site.settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
+    del body
     seconds = time.perf_counter() - started
     if seconds > _budget(state, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
