@@ -1,0 +1,22 @@
+"""Who may call, and for whom."""
+
+from cds.trust.clients import Client, Clients
+from cds.trust.jwks import PublicKeys
+from cds.trust.jwt import Caller, Trust, bearer
+from cds.trust.refused import NotTrusted
+from cds.trust.replay import MemoryReplays, ReplayStore, Use
+from cds.trust.shared_replay import SharedReplays
+
+__all__ = [
+    "Caller",
+    "Client",
+    "Clients",
+    "MemoryReplays",
+    "NotTrusted",
+    "PublicKeys",
+    "ReplayStore",
+    "SharedReplays",
+    "Trust",
+    "Use",
+    "bearer",
+]
