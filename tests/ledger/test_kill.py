@@ -3,7 +3,10 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from cds.ledger import Keyring, Ledger
 
@@ -11,10 +14,14 @@ PROGRAM = Path(__file__).parent / "killed.py"
 ROOT = PROGRAM.parents[2]
 
 
-def test_r53_fifty_kills_lose_and_double_nothing(sqlite_url: str, keyring: Keyring, tmp_path: Path) -> None:
-    command = [sys.executable, str(PROGRAM), sqlite_url, keyring.text(), "50", "20261122"]
+@pytest.mark.proof
+@pytest.mark.timeout(1200)
+def test_r53_kills_lose_and_double_nothing(
+    sqlite_url: str, keyring: Keyring, tmp_path: Path, campaign: Callable[[int], int]
+) -> None:
+    command = [sys.executable, str(PROGRAM), sqlite_url, keyring.text(), str(campaign(1000)), "20261122"]
     ran = subprocess.run(
-        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=100, check=False
+        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=1100, check=False
     )
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
     acknowledged = [line for line in ran.stdout.decode().split("\n") if len(line) == 36]
