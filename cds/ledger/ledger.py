@@ -40,13 +40,11 @@ class Ledger:
         refuse_unless_current(engine)
         return cls(engine, keyring, deadline=deadline, backlog=backlog)
 
-    async def record(self, answer: AnswerRecord, *, company: int = 0) -> bytes:
+    async def record(self, answer: AnswerRecord) -> bytes:
         """Returns the body to send once it is durable: its own, or that of the identical call it repeats (D21).
 
-        `company` is how many other answers are in the making: the more, the longer it waits to share a transaction, up
-        to 5 ms. LedgerUnavailable: it was not recorded, or not in time to know; it must not be sent.
+        LedgerUnavailable: it was not recorded, or not in time to know; it must not be sent.
         """
-        self._writer.company = company
         body: bytes = await self._soon(entry(answer, self._writer.keyring))
         return body
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import queue
 import threading
-import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +21,6 @@ GROUP = 256  # answers in one transaction
 SWEEP = 30 * 1_000_000  # microseconds between two looks for outlived replay keys
 
 Job = Callable[[Connection], Any]
-
-
-WAIT_FOR_ONE = 0.00015  # seconds; an answer takes some 0.6 ms to make, a transaction of its own 0.3 ms and more
-MOST_COMPANY = 32
 
 
 class Ticket:
@@ -47,8 +42,6 @@ class Writer:
         self._driver: Any = engine.dialect.dbapi
         self._backlog = backlog
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
-        self.company = 0
-        """How many other answers are being made: worth a short wait, so that they share the transaction."""
         self._connection: Connection | None = None
         self._swept = 0
         self._closed = False
@@ -70,8 +63,6 @@ class Writer:
 
     def _run(self) -> None:
         while (ticket := self._queue.get()) is not None:
-            if self.company and not self._closed:
-                time.sleep(min(self.company, MOST_COMPANY) * WAIT_FOR_ONE)
             group, last = self._together(ticket)
             for part in _parts(group):
                 _settle(self._write(part))

@@ -99,7 +99,7 @@ async def _recorded(state: State, said: Answer, deployed: Deployed) -> bytes:
     if state.ledger is None:
         return said.body
     try:
-        return await state.ledger.record(record_of(said, deployed), company=state.in_progress - 1)
+        return await state.ledger.record(record_of(said, deployed))
     except LedgerUnavailable as error:
         if deployed.settings.stage != "shadow":
             raise
