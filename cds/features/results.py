@@ -12,6 +12,7 @@ from cds.fhir.codes import CodeSet
 from cds.fhir.facts import Fact
 from cds.fhir.times import When
 from cds.fhir.units import Analyte
+from cds.text import day_text
 
 COUNTED = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"entered-in-error", "cancelled"})
@@ -40,6 +41,11 @@ class Result(Struct, frozen=True, gc=False):
     def shown(self) -> str:
         """What stood in the chart, for a person to recognise."""
         return shown(self.fact)
+
+    @property
+    def date(self) -> str:
+        """The date for a person, no more precise than it was written."""
+        return self.when.written or day_text(self.at)
 
     @property
     def sent(self) -> float:
@@ -78,8 +84,7 @@ class Results(Struct, frozen=True):
         """What a reader must hear although `used` was used."""
         said = []
         if self.pending and order(self.pending) > order(used):
-            which = f"{self.pending.shown}, {self.pending.at:%-d %b %Y}"
-            said.append(f"a newer result ({which}) is not final and was not used")
+            said.append(f"a newer result ({self.pending.shown}, {self.pending.date}) is not final and was not used")
         if self.undated:
             said.append(f"{self.undated} result(s) without a date were not used")
         return tuple(said)

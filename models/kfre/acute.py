@@ -56,8 +56,7 @@ def acute(series: Sequence[Creatinine], at: datetime) -> Found:
         if at - creatinine.at > _QUARTER:
             break
         if _acute_at(series, index):
-            result = creatinine.result
-            return _seen(result)
+            return _seen(creatinine.result)
     return Missing("never recorded")
 
 
@@ -121,7 +120,10 @@ def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | 
             return Missing("never recorded")
     if not values or newest.value < 1.5 * (usual := median(values)) - _TOLERANCE:
         return Missing("never recorded")
-    return Reading(usual, "mg/dL", newest.at, newest.result.source, as_sent=_from_to(usual, newest.result))
+    result = newest.result
+    return Reading(
+        usual, "mg/dL", newest.at, result.source, as_sent=_from_to(usual, result), written=result.when.written
+    )
 
 
 def _from_to(usual: float, result: Result) -> str:

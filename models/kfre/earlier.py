@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from cds import Age, Chart, Feature, Missing, Need, Reading, months
+from cds import Age, Chart, Feature, Missing, Need, Reading, Result, months
 from models.kfre import gates
 from models.kfre.acute import EXACT, acute, unexplained
 from models.kfre.albuminuria import ACR, PCR, Albuminuria
@@ -33,7 +33,7 @@ class EarlierInputs(Feature[Reading[Inputs] | Missing]):
         egfr = computed(chart, result, at) if result else None
         if result is None or egfr is None or egfr >= 60 or _not_scored(chart, at, result.at):
             return Missing("never recorded")
-        return _with(chart, egfr, result.at, result.source)
+        return _with(chart, egfr, result)
 
 
 def _not_scored(chart: Chart, at: datetime, then: datetime) -> bool:
@@ -42,14 +42,16 @@ def _not_scored(chart: Chart, at: datetime, then: datetime) -> bool:
     return any(isinstance(answer, Reading) for answer in found)
 
 
-def _with(chart: Chart, egfr: float, then: datetime, source: str) -> Reading[Inputs] | Missing:
+def _with(chart: Chart, egfr: float, creatinine: Result) -> Reading[Inputs] | Missing:
+    then = creatinine.at
     if PCR.series.need.key in chart.unread and not _has_ratio(chart, then):
         return Missing("not read")  # the day's protein was not asked for: no reason to refuse the score of today
     acr, age = chart.read(_ACR, then), chart.read(_AGE, then)
     if isinstance(acr, Missing) or acr.bound or isinstance(age, Missing) or age.value < 18:
         return Missing("never recorded")
     inputs = (float(age.value), egfr, acr.value)
-    return Reading(inputs, "a; mL/min/{1.73_m2}; mg/g", then, source, also=(acr.source,))
+    unit, written = "a; mL/min/{1.73_m2}; mg/g", creatinine.when.written
+    return Reading(inputs, unit, then, creatinine.source, also=(acr.source,), written=written)
 
 
 def _has_ratio(chart: Chart, then: datetime) -> bool:

@@ -305,6 +305,12 @@ def test_d17_was(desk: Desk) -> None:
     assert "Was " not in desk.card([*reported, lab(EGFR, 34, "mL/min/{1.73_m2}"), *earlier])["detail"]
 
 
+def test_the_date_of_what_was_is_no_more_precise_than_it_was_written(desk: Desk) -> None:
+    month = lab(CREATININE, creatinine_for(38), "mg/dL", ago=202, effectiveDateTime="2026-05")
+    card = desk.card([*kidney(34, 310, chronic=False), month, lab(UACR, 290, "mg/g", ago=216)])
+    assert re.search(r"Was \d+\.\d% in 5 years on May 2026 \(eGFR 38\)\.\n", card["detail"])
+
+
 def test_hospital_only(desk: Desk) -> None:
     stay = {
         "resourceType": "Encounter",

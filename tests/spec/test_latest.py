@@ -61,6 +61,23 @@ def test_d8_a_newer_result_that_is_not_final_is_said_but_an_error_is_as_if_absen
     assert answer.notes == ((note,) if note else ())
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("2026-11", "Nov 2026"), ("2026", "2026"), ("2026-11-02", "2 Nov 2026"), ("2026-11-02T23:30:00", "2 Nov 2026")],
+)
+def test_the_date_of_a_result_that_is_not_final_is_no_more_precise_than_it_was_written(written: str, said: str) -> None:
+    answer = CREATININE.read(
+        chart(f"""
+            Observation | effective  | value | unit  | status
+            older       | 2026-10-01 | 1     | mg/dL | final
+            newest      | {written}  | 2     | mg/dL | preliminary
+        """),
+        AT,
+    )
+    assert isinstance(answer, Reading)
+    assert answer.notes == (f"a newer result (2 mg/dL, {said}) is not final and was not used",)
+
+
 def test_d8_an_older_result_that_is_not_final_is_not_mentioned() -> None:
     answer = CREATININE.read(
         chart("""
