@@ -153,7 +153,7 @@ def test_a_page_is_a_valid_bundle() -> None:
         search(CHART, "Patient", [], base="https://ehr.example"),
     )
     for page in (empty, full):
-        bundle.model_validate(page)
+        assert bundle.model_validate(page).get_resource_type() == "Bundle"
 
 
 def test_prefetch_fills_reads_and_searches() -> None:

@@ -84,7 +84,8 @@ def test_every_resource_is_valid_r4(story: Story) -> None:
     bundle = json.loads((HERE / "patients" / f"{story.name}.json").read_text(encoding="utf-8"))
     for one in (bundle, *chart(story)):
         module = importlib.import_module(f"fhir.resources.R4B.{one['resourceType'].lower()}")
-        getattr(module, one["resourceType"]).model_validate(one)
+        kind = one["resourceType"]
+        assert getattr(module, kind).model_validate(one).get_resource_type() == kind
 
 
 @each_story

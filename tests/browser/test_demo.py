@@ -112,14 +112,18 @@ def test_story_ends_in_a_card_or_in_silence(screen: Screen, story: int) -> None:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_card_is_accepted_and_recorded(screen: Screen, story: int) -> None:
-    if screen.choose(story) == "card" and screen.all("suggestion").count():
+    offered = screen.choose(story) == "card" and screen.all("suggestion").count() > 0
+    if offered:
         accept(screen)
+    assert screen.all("recorded").count() == offered
 
 
 @pytest.mark.parametrize("story", STORIES)
 def test_card_is_overridden_and_recorded(screen: Screen, story: int) -> None:
-    if screen.choose(story) == "card":
+    shown = screen.choose(story)
+    if shown == "card":
         override(screen)
+    assert screen.all("recorded").count() == (shown == "card")
 
 
 def test_some_story_has_a_card_to_accept(screen: Screen) -> None:

@@ -85,7 +85,8 @@ def test_a_resource_without_a_type_is_nobodys() -> None:
 
 
 def test_resources_that_have_no_subject_are_let_through() -> None:
-    chart({"resourceType": "Practitioner", "id": "p"}, {"resourceType": "Organization", "id": "o"})
+    built = chart({"resourceType": "Practitioner", "id": "p"}, {"resourceType": "Organization", "id": "o"}, lab())
+    assert [fact.source for fact in built.facts(LAB.name)] == ["Observation/one"]
 
 
 @pytest.mark.parametrize(
