@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cds.errors import SiteError
@@ -24,8 +24,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
-    trust: Literal["open-on-loopback"] | None = None
-    """How callers are trusted. None refuses to serve: client authentication is not there yet."""
+    trust: Literal["clients", "open-on-loopback"] | None = None
+    """Who is answered: registered clients with a signed token each, or, for trials, whoever is on this machine."""
+    public_url: str | None = None
+    """The https address under which the EHRs know this server: their tokens name it, and links lead to it."""
+    clients: tuple[dict[str, Any], ...] = ()
+    """The `[[clients]]` tables; `cds.trust.clients` checks them."""
+    discovery: Literal["token", "open"] = "token"
+    """Whether clients show their token for the list of services too; "open" lets anybody read it."""
     cds_hooks: CdsHooksVersion = "2.0.1"
     lenient: bool = False
     """Take what known clients send outside the rules (hookInstance "test", wrapped prefetch values)."""
@@ -59,6 +65,21 @@ class Settings(BaseSettings):
             if not server.startswith(("https://", "http://")) or "@" in server or "#" in server or "?" in server:
                 raise ValueError("a FHIR server is an http(s) URL without user, query or fragment")
         return tuple(server.rstrip("/") for server in servers)
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _plain_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(("https://", "http://")) or any(mark in url for mark in "@#? "):
+            raise ValueError("write https://host or https://host/path, without user, query or fragment")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _clients_are_whole(self) -> "Settings":
+        if self.trust == "clients" and not (self.public_url and self.clients):
+            raise ValueError('trust = "clients" needs public_url and at least one [[clients]] table')
+        return self
 
     @field_validator("codes", "units", mode="after")
     @classmethod

@@ -2,22 +2,24 @@
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from cds.cdshooks.card import Action, on_wire
+from cds.cdshooks.card import EVERY_ACTION, Action, Link, on_wire
 from cds.cdshooks.configuration import configured
 from cds.cdshooks.outcomes import body_of, status_of
-from cds.cdshooks.prefetch import Reach, fill
-from cds.cdshooks.service import HookCall, HookService, ServiceSettings
+from cds.cdshooks.prefetch import Filled, Reach, fill
+from cds.cdshooks.service import Guidance, HookCall, HookService, ServiceSettings
 from cds.cdshooks.wire import Call, read_call
 from cds.errors import BedsideError, DataUnavailable, ModelFailed, Overloaded
 from cds.features.feature import Need
+from cds.features.needs import union
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
 from cds.risk.estimate import Outcome
@@ -40,8 +42,24 @@ class Deployed(Struct, frozen=True):
     lenient: bool = False
     hooks: frozenset[str] = frozenset()
     keys: frozenset[str] | None = None
+    actions: frozenset[str] = EVERY_ACTION
+    """The action types that the EHR carries out."""
+    smart_url: str | None = None
+    """Where the EHR launches our page, when this client registered it."""
     fingerprint: str = ""
     """Models, versions and settings in one text: a repeated call gets the earlier answer only while it is the same."""
+
+    @property
+    def hooks_in_order(self) -> tuple[str, ...]:
+        """The hooks that are heard, in the order in which the service names them."""
+        return tuple(hook for hook in self.service.hooks if hook in self.hooks)
+
+    def links(self) -> tuple[Link, ...]:
+        """What every card of this service links to: its page. The context names the service and no patient."""
+        if self.smart_url is None:
+            return ()
+        title = f"{self.service.title[:1].lower()}{self.service.title[1:]}"
+        return (Link(f"Open {title} details", self.smart_url, "smart", appContext=self.service.id),)
 
 
 class Answer(Struct):
@@ -64,6 +82,9 @@ class Answer(Struct):
     status: int = 200
     body: bytes = NO_CARDS
     latency_us: int = 0
+    chart: Chart | None = None
+    """Only while a page is made of it (`look`)."""
+    guidance: Guidance | None = None
 
 
 async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
@@ -80,28 +101,72 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
     _settle(said, shadow=deployed.settings.stage == "shadow")
     # What was read is not kept while the ledger writes: sixty answers would hold sixty charts.
-    said.call = msgspec.structs.replace(call, prefetch={}, digestible=(b"", b""))
+    said.call = replace(call, prefetch={}, digestible=(b"", b""), authorization=None)
+    said.chart = None
     said.latency_us = int((time.perf_counter() - started) * 1e6)
     return said
 
 
+async def look(services: Sequence[Deployed], call: Call, at: datetime) -> list[Answer]:
+    """One patient as a page shows her: an Answer for each of one tenant's services, from one look at her data.
+
+    The same door and the same service function as a hook's, but low risk and "does not apply" are shown too, and the
+    chart is kept. What a service lacks is its own `error`; one patient's data in doubt are everybody's.
+    """
+    answers = [Answer(str(uuid.uuid4()), call, at, _digest(call)) for _ in services]
+    try:
+        filled = await _filled(services, call)
+    except BedsideError as fault:
+        for said in answers:
+            said.error, said.status = fault, status_of(fault)
+        return answers
+    for deployed, said in zip(services, answers, strict=True):
+        started = time.perf_counter()
+        shown = {"show_low_risk": True, "show_out_of_domain": True}
+        _guarded(deployed, said, filled, deployed.settings.model_copy(update=shown))
+        said.latency_us = int((time.perf_counter() - started) * 1e6)
+    return answers
+
+
+async def _filled(services: Sequence[Deployed], call: Call) -> Filled:
+    """One chart for all: what one service cannot do without must not take the others' data away."""
+    needs = union(need for deployed in services for need in deployed.needs)
+    needs = tuple(replace(need, required=need.resource_type == "Patient") for need in needs)
+    return await fill(call, needs, services[0].vocabulary, services[0].reach)
+
+
+def _guarded(deployed: Deployed, said: Answer, filled: Filled, settings: ServiceSettings) -> None:
+    said.fetched, said.chart = True, filled.chart
+    try:
+        filled.require(deployed.needs)
+        _advise_from(deployed, filled, said, settings)
+    except BedsideError as fault:
+        said.error, said.status = fault, status_of(fault)
+    except Exception as fault:  # noqa: BLE001 - as in `answer`
+        said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
+        said.status = status_of(said.error)
+
+
 async def _advise(deployed: Deployed, said: Answer) -> None:
+    filled = await fill(said.call, deployed.needs, deployed.vocabulary, deployed.reach)
+    said.fetched = bool(filled.fetched)
+    _advise_from(deployed, filled, said, configured(deployed.settings, said.call.extension))
+
+
+def _advise_from(deployed: Deployed, filled: Filled, said: Answer, settings: ServiceSettings) -> None:
     call = said.call
     seed = f"{deployed.tenant}|{deployed.service.id}|{call.hook_instance}|{said.digest}"
-    filled = await fill(call, deployed.needs, deployed.vocabulary, deployed.reach)
-    said.fetched = bool(filled.fetched)
     _score(deployed, filled.chart, said)
     if said.failed and not said.outcomes:
         raise next(iter(said.failed.values()))
-    settings = configured(deployed.settings, call.extension)
     guidance = deployed.service.answer(
         HookCall(call, said.at, said.outcomes, deployed.models, settings, seed, tuple(said.failed))
     )
     if said.failed and not guidance.cards:
         raise next(iter(said.failed.values()))
-    said.reason = guidance.reason
-    said.cards = on_wire(guidance.cards, seed)
-    said.system_actions = guidance.system_actions
+    said.reason, said.guidance = guidance.reason, guidance
+    said.cards = on_wire(guidance.cards, seed, actions=deployed.actions, links=deployed.links())
+    said.system_actions = guidance.system_actions if "create" in deployed.actions else ()
 
 
 def _score(deployed: Deployed, chart: Chart, said: Answer) -> None:

@@ -5,13 +5,15 @@ from hashlib import sha1
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from cds.errors import ModelFailed
-from cds.text import visible
+from cds.text import plain, visible
 
 _NAMESPACE = bytes.fromhex("5f1b4b5c4b2f5c0e9d641d9a51b4c0de")
 Indicator = Literal["info", "warning", "critical"]
 SUMMARY_LIMIT = 140
+EVERY_ACTION = frozenset({"create", "update", "delete"})
 
 REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
 
@@ -41,6 +43,7 @@ class Link(Struct, frozen=True):
     label: str
     url: str
     type: Literal["absolute", "smart"] = "absolute"
+    appContext: str | UnsetType = UNSET  # noqa: N815 - the wire's name
 
 
 class Source(Struct, frozen=True):
@@ -61,13 +64,34 @@ class Card(Struct, frozen=True):
     override_reasons: tuple[Coding, ...] = ()
 
 
-def on_wire(cards: Sequence[Card], seed: str) -> list[dict[str, Any]]:
+def on_wire(
+    cards: Sequence[Card], seed: str, *, actions: frozenset[str] = EVERY_ACTION, links: tuple[Link, ...] = ()
+) -> list[dict[str, Any]]:
     """Cards as CDS Hooks JSON, most urgent first, with ids that are the same for the same seed.
+
+    A suggestion with an action that is not among `actions` becomes a sentence; `links` are added to every card.
 
     Raises ModelFailed when a card breaks the standard's limits: better no card than one that the EHR cuts off.
     """
     ordered = sorted(cards, key=lambda card: ("critical", "warning", "info").index(card.indicator))
-    return [_card(card, f"{seed}/{number}") for number, card in enumerate(ordered)]
+    made = (_linked(_spoken(card, actions), links) for card in ordered)
+    return [_card(card, f"{seed}/{number}") for number, card in enumerate(made)]
+
+
+def _linked(card: Card, links: tuple[Link, ...]) -> Card:
+    return replace(card, links=(*links, *card.links)) if links else card
+
+
+def _spoken(card: Card, actions: frozenset[str]) -> Card:
+    """The card for an EHR that carries out `actions` only: what it cannot do is said instead of offered."""
+    if actions >= EVERY_ACTION:
+        return card
+    offered = tuple(s for s in card.suggestions if all(action.type in actions for action in s.actions))
+    if len(offered) == len(card.suggestions):
+        return card
+    said = "; ".join(plain(suggestion.label) for suggestion in card.suggestions if suggestion not in offered)
+    parts = (card.detail, f"**To be done by hand in this system:** {said}.")
+    return replace(card, suggestions=offered, detail="\n\n".join(filter(None, parts)))
 
 
 def card_id(seed: str) -> str:

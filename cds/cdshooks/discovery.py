@@ -13,7 +13,7 @@ VERSIONS = {"2.0.1": "2.0.1", "3.0": "3.0.0-ballot"}
 
 def discovery(services: Iterable[Deployed], version: str) -> dict[str, Any]:
     """The discovery document: one entry a hook, so that the endpoint dispatches on the request's hook (C16)."""
-    return {"services": [_entry(deployed, hook, version) for deployed in services for hook in deployed.service.hooks]}
+    return {"services": [_entry(deployed, hook, version) for deployed in services for hook in deployed.hooks_in_order]}
 
 
 def _entry(deployed: Deployed, hook: str, version: str) -> dict[str, Any]:

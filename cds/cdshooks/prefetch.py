@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -30,10 +30,15 @@ class Reach(Struct, frozen=True):
 
 
 class Filled(Struct, frozen=True):
-    """A chart, and for which keys the FHIR server was asked, in vain or not."""
+    """A chart, for which keys the FHIR server was asked, and why a key could not be had."""
 
     chart: Chart
     fetched: tuple[str, ...]
+    failed: Mapping[str, str] = {}
+
+    def require(self, needs: Iterable[Need]) -> None:
+        """Raises DataUnavailable (412) when one that is required could not be had."""
+        _require(needs, self.failed)
 
 
 async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach) -> Filled:
@@ -65,15 +70,19 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
         }
         to_fetch = {}
     fetched = await _fetch(call, needs, to_fetch, vocabulary, reach, failed) if to_fetch else {}
-    required = {need.key for need in needs if need.required}
-    if unavailable := sorted(required & failed.keys()):
-        said = "; ".join(f"{key}: {failed[key]}" for key in unavailable)
-        raise DataUnavailable(f"needed data is not available: {said}", unavailable)
+    _require(needs, failed)
     identity = Identity(call.patient_id, {*reach.fhir_servers, *([call.fhir_server] if call.fhir_server else [])})
     located = [pair for need in needs for page in (pages | fetched).get(need.key, ()) for pair in located_in(page)]
     chart = Chart.of(located, identity, vocabulary, failed)
     _check_others(call, {need.key for need in needs}, identity)
-    return Filled(chart, tuple(to_fetch))
+    return Filled(chart, tuple(to_fetch), failed)
+
+
+def _require(needs: Iterable[Need], failed: Mapping[str, str]) -> None:
+    required = {need.key for need in needs if need.required}
+    if unavailable := sorted(required & failed.keys()):
+        said = "; ".join(f"{key}: {failed[key]}" for key in unavailable)
+        raise DataUnavailable(f"needed data is not available: {said}", unavailable)
 
 
 def located_in(value: Resource) -> Iterable[Located]:

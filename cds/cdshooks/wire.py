@@ -1,6 +1,7 @@
 """A CDS Hooks request as it travels: decoded once from bytes, checked, and refused with the member at fault."""
 
 import re
+import uuid
 from typing import Any
 
 import msgspec
@@ -68,6 +69,30 @@ class Call(Struct, frozen=True):
     @property
     def patient_id(self) -> str:
         return self.context.patient_id or ""
+
+
+def page_call(
+    patient_id: str,
+    *,
+    user: str | None,
+    encounter_id: str | None,
+    fhir_server: str,
+    token: str,
+    scope: str,
+    expires_in: int,
+) -> Call:
+    """What a page asks about its patient, as a call with nothing prefetched: all is read with the session's token."""
+    instance = str(uuid.uuid4())
+    return Call(
+        hook="patient-view",
+        hook_instance=instance,
+        context=Context(user, patient_id, encounter_id),
+        prefetch={},
+        fhir_server=fhir_server.rstrip("/"),
+        authorization=Authorization(token, "Bearer", expires_in, scope, "", patient_id),
+        extension={},
+        digestible=(instance.encode(), b""),
+    )
 
 
 _decoder = msgspec.json.Decoder(Request)

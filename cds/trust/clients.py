@@ -1,45 +1,32 @@
 """Holds who may call: the EHRs that a site has registered, each with its keys and its limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cds.errors import SiteError
 from cds.trust.keys import Algorithm, Key, UnusableKeys, read_own_keys
+from cds.trust.urls import BaseUrl, Issuer, Origin, SafeUrl
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-NAME = 255
-"""Characters in an issuer, a jti or any other name that is compared, kept or logged."""
-
-
-def _safe_url(url: str) -> str:
-    parts = urlsplit(url)
-    plain = bool(parts.hostname) and "@" not in parts.netloc and "#" not in url and url.isprintable() and " " not in url
-    if not plain or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)):
-        raise ValueError("write an https URL without user and fragment (http only on this machine itself)")
-    _ = parts.port  # a port that is no number raises here, at the start
-    return url
+ActionType = Literal["create", "update", "delete"]
+Choice = Literal["refuse", "answer"]
+FHIR_VERSIONS = ("4.0", "4.3")
+"""R4 and R4B, by the first two numbers of CapabilityStatement.fhirVersion."""
 
 
-def _base(url: str) -> str:
-    if "?" in _safe_url(url):
-        raise ValueError("a FHIR base URL has no query")
-    return url.rstrip("/")
+class SmartRegistration(BaseModel):
+    """`[clients.smart]`: how the SMART app is known to this EHR's authorization server."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-def _origin(url: str) -> str:
-    parts = urlsplit(_safe_url(url))
-    if parts.path or parts.query:
-        raise ValueError("an origin is scheme://host or scheme://host:port, with nothing after it")
-    return url
-
-
-def _issuer(issuer: str) -> str:
-    if issuer != issuer.strip() or not issuer.isprintable():
-        raise ValueError("an issuer is compared character by character: it cannot begin or end with a space")
-    return issuer
+    client_id: str = Field(min_length=1, max_length=255)
+    auth: Literal["private_key_jwt", "public"] = "private_key_jwt"
+    algorithm: Literal["ES384", "RS384"] = "ES384"
+    frame_ancestors: tuple[Origin, ...] = ()
+    """Origins that may show the app in a frame; none: it opens in a tab of its own."""
+    save: bool = False
+    """Ask for the right to create RiskAssessments in the chart."""
 
 
 class Client(BaseModel):
@@ -49,26 +36,58 @@ class Client(BaseModel):
 
     tenant: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Our name for it: in the ledger, in logs and in metrics."""
-    issuer: Annotated[str, Field(min_length=1, max_length=NAME), AfterValidator(_issuer)]
-    jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None
+    issuer: Issuer
+    jwks_url: SafeUrl | None = None
     """Where its keys are read; a token's `jku` must equal it. With `jwks` nothing is fetched from here."""
     jwks: dict[str, Any] | None = Field(default=None, repr=False)
     algorithms: tuple[Algorithm, ...] = Field(default=("ES384", "RS384"), min_length=1)
-    fhir_base: Annotated[str, AfterValidator(_base)] | None = None
+    fhir_base: BaseUrl | None = None
+    fhir_version: str = "4.0.1"
     services: frozenset[str] | None = None
     hooks: frozenset[str] | None = None
-    browser_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    browser_origins: tuple[Origin, ...] = ()
+    region: str | None = None
+    """Over the site's own; without either no kidney service for this client."""
+    actions: frozenset[ActionType] = frozenset({"create", "update", "delete"})
+    """What its EHR carries out by itself; a suggestion with any other action becomes a sentence on the card."""
+    merged: Choice = "refuse"
+    """Patients whose record is inactive or was merged into another."""
+    test_patients: Choice = "answer"
+    restricted: Choice = "refuse"
+    """Data labelled as restricted (meta.security R or V)."""
+    codes: dict[str, str] = Field(default_factory=dict)
+    units: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Local codes and unit spellings of this client, laid over the site's."""
+    stages: dict[str, Literal["off", "shadow", "live"]] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Tables by model folder, laid over the site's `[models.…]`."""
+    smart: SmartRegistration | None = None
     token_tenants: frozenset[str] | None = None
     """Values of the token's own `tenant` claim that may come; None: the claim is not looked at."""
     max_age_seconds: int = Field(default=300, ge=1, le=3600, strict=True)
     leeway_seconds: int = Field(default=30, ge=0, le=120, strict=True)
+    requests_per_second: float = Field(default=50.0, gt=0, le=10_000)
+    burst: int = Field(default=100, ge=1, le=100_000)
+    revoked: bool = False
+    """Nothing of a revoked client is accepted; its table stays, so that its answers in the ledger keep their name."""
 
     _pinned: Mapping[str, Key] | None = PrivateAttr(default=None)
 
+    @field_validator("fhir_version", mode="after")
+    @classmethod
+    def _is_r4(cls, version: str) -> str:
+        if not any(version == known or version.startswith(f"{known}.") for known in FHIR_VERSIONS):
+            raise ValueError(
+                "Bedside reads FHIR R4 (4.0.1) and R4B (4.3.0); this EHR's other versions are not understood"
+            )
+        return version
+
     @model_validator(mode="after")
-    def _has_keys(self) -> "Client":
+    def _is_whole(self) -> "Client":
         if self.jwks is None and self.jwks_url is None:
             raise ValueError("without jwks_url or jwks nothing that it signs can be verified")
+        if self.smart is not None and self.fhir_base is None:
+            raise ValueError("smart: a SMART app reads from fhir_base, which is not set")
         return self
 
     def model_post_init(self, _context: Any) -> None:
@@ -95,15 +114,15 @@ class Clients:
     """The registered clients by issuer."""
 
     def __init__(self, clients: Iterable[Client]) -> None:
-        """Raises SiteError for an issuer that stands there twice."""
+        """Raises SiteError for an issuer, a tenant or the FHIR base of a SMART app that stands there twice."""
         self._by_issuer: dict[str, Client] = {}
+        self._by_base: dict[str, Client] = {}
+        tenants: dict[str, Client] = {}
         for client in clients:
-            other = self._by_issuer.setdefault(client.issuer, client)
-            if other is not client:
-                raise SiteError(
-                    f"[[clients]]: {other.tenant} and {client.tenant} have one issuer; "
-                    "who calls would be decided by their order"
-                )
+            _only(self._by_issuer, client.issuer, client, "issuer; who calls would be decided by their order")
+            _only(tenants, client.tenant, client, "tenant; whose patients are meant could not be said")
+            if client.smart is not None and client.fhir_base is not None:
+                _only(self._by_base, client.fhir_base, client, "fhir_base; whose launch it is could not be said")
 
     @classmethod
     def read(cls, tables: Iterable[Mapping[str, Any]]) -> "Clients":
@@ -111,14 +130,26 @@ class Clients:
         return cls(_client(number, table) for number, table in enumerate(tables, 1))
 
     def of(self, issuer: str) -> Client | None:
-        """Exactly this issuer: neither its case nor a slash at its end is forgiven."""
-        return self._by_issuer.get(issuer)
+        """Exactly this issuer, and not revoked: neither its case nor a slash at its end is forgiven."""
+        found = self._by_issuer.get(issuer)
+        return None if found is None or found.revoked else found
+
+    def of_fhir_base(self, iss: str) -> Client | None:
+        """Whose SMART app a launch from this FHIR base is; None when nobody's, or when that client is revoked."""
+        found = self._by_base.get(iss.removesuffix("/"))
+        return None if found is None or found.revoked else found
 
     def __iter__(self) -> Iterator[Client]:
         return iter(self._by_issuer.values())
 
     def __len__(self) -> int:
         return len(self._by_issuer)
+
+
+def _only(known: dict[str, Client], name: str, client: Client, one: str) -> None:
+    other = known.setdefault(name, client)
+    if other is not client:
+        raise SiteError(f"[[clients]]: {other.tenant} and {client.tenant} have one {one}")
 
 
 def _client(number: int, table: Mapping[str, Any]) -> Client:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from msgspec import UNSET, MsgspecError, Struct, UnsetType
 from msgspec.json import Decoder
 
-from cds.trust.clients import NAME
 from cds.trust.refused import NotTrusted, Reason
+from cds.trust.urls import NAME
 
 TOKEN_BYTES = 8 * 1024
 

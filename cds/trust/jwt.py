@@ -42,6 +42,10 @@ class Trust:
         self._replays = replays
         self._bases = tuple(base.rstrip("/") for base in bases)
 
+    def with_clients(self, clients: Clients) -> "Trust":
+        """The same rule, keys and memory for other clients: what a running site that is set up anew needs."""
+        return Trust(clients, self._keys, self._replays, self._bases)
+
     async def verify(self, token: str, endpoint: str, now: datetime, service: str | None = None) -> Caller:
         """The caller, or NotTrusted.
 

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 
 from cds.ledger import Ledger
 from cds.site import Site
+from cds.trust import Trust
 from cds.web.cds_services import cds_services
 from cds.web.errors import on_error
 from cds.web.guard import Guard
@@ -19,10 +20,18 @@ from cds.web.state import State, utc_now
 
 
 def create_app(
-    site: Site, ledger: Ledger | None = None, *, demo: bool = False, clock: Callable[[], datetime] = utc_now
+    site: Site,
+    ledger: Ledger | None = None,
+    *,
+    demo: bool = False,
+    clock: Callable[[], datetime] = utc_now,
+    trust: Trust | None = None,
 ) -> FastAPI:
-    """The application. Without a ledger nothing is recorded: only benchmarks do that."""
-    state = State(site, ledger, clock)
+    """The application. Without a ledger nothing is recorded: only benchmarks do that.
+
+    `trust` verifies the callers' tokens. Raises UnsafeToServe unless it is there exactly where the site has clients.
+    """
+    state = State(site, ledger, clock, trust)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,11 +58,13 @@ def create_app(
 
 
 def _middleware(site: Site) -> list[Middleware]:
-    layers = [Middleware(Guard)]
-    if site.settings.browser_origins:
+    layers = [Middleware(Guard, loopback_only=site.settings.trust != "clients")]
+    origins = {origin for tenant in site.tenants.values() if tenant.client for origin in tenant.client.browser_origins}
+    origins |= set(site.settings.browser_origins)
+    if origins:
         layers.append(Middleware(
             CORSMiddleware,
-            allow_origins=list(site.settings.browser_origins),
+            allow_origins=sorted(origins),
             allow_methods=["GET", "POST", "OPTIONS"],
             allow_headers=["Authorization", "Content-Type", "Accept"],
         ))  # fmt: skip

@@ -11,11 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cds.cdshooks.answer import Answer, Deployed, answer, kind, missing, overdue
+from cds.cdshooks.discovery import discovery
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
 from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
 from cds.risk.estimate import NotScored
+from cds.site import Tenant
+from cds.trust import NotTrusted
 from cds.web.body import read_body
 from cds.web.errors import JSON, NO_STORE, error_response
 from cds.web.state import State
@@ -25,17 +28,11 @@ log = structlog.get_logger("bedside")
 
 def cds_services(state: State) -> list[Route]:
     """Plain Starlette routes: the framework's own body parsing would cost more than the whole answer."""
-    document = msgspec.json.encode(state.discovery)
-    etag = f'"{sha256(document).hexdigest()[:32]}"'
-    public = {"ETag": etag, "Cache-Control": "max-age=300"}
 
     async def discover(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS"})
-        known = request.headers.get("if-none-match", "")
-        if etag in known or known.strip() == "*":
-            return Response(status_code=304, headers=public)
-        return Response(document, headers=public, media_type=JSON)
+        return await _told(state, request, _discover)  # cheap: answered also when busy
 
     async def call(request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -56,21 +53,38 @@ def cds_services(state: State) -> list[Route]:
 
 
 async def _guarded(state: State, request: Request, work: Callable[[State, Request], Awaitable[Response]]) -> Response:
-    """Run one endpoint's work; a request that is none is counted and told why."""
+    """Run one endpoint's work, unless too much is in progress."""
     try:
         state.enter()
     except Overloaded as error:
         return _refused(state, error)
     try:
+        return await _told(state, request, work)
+    finally:
+        state.leave()
+
+
+async def _told(state: State, request: Request, work: Callable[[State, Request], Awaitable[Response]]) -> Response:
+    try:
         return await work(state, request)
+    except NotTrusted as error:
+        return _turned_away(state, error)
     except BedsideError as error:
         return _refused(state, error)
     except ClientDisconnect:
         return Response(status_code=400)
     except Exception as error:  # noqa: BLE001 - the outermost guard: an unknown fault is a 500 that names no patient
         return _refused(state, ModelFailed(type(error).__name__, cause=error))
-    finally:
-        state.leave()
+
+
+def _turned_away(state: State, error: NotTrusted) -> Response:
+    """One and the same bare 401, whatever the reason, which only our own log tells."""
+    state.metrics.refused(401)
+    log.warning("not trusted", reason=error.reason, tenant=error.tenant)
+    return Response(status_code=401, headers=_BARE)
+
+
+_BARE = {"WWW-Authenticate": "Bearer", **NO_STORE}
 
 
 def _refused(state: State, error: BedsideError) -> Response:
@@ -78,10 +92,38 @@ def _refused(state: State, error: BedsideError) -> Response:
     return error_response(error)
 
 
-async def _call(state: State, request: Request) -> Response:
-    deployed = state.site.services.get(request.path_params["id"])
+async def _discover(state: State, request: Request) -> Response:
+    """The caller's own services; to anybody, where the site lets it be read openly, those of every client."""
+    if state.site.settings.discovery == "open":
+        services = {id_: found for tenant in state.site.served() for id_, found in tenant.services.items()}
+    else:
+        services = dict((await _tenant(state, request)).services)
+    document = msgspec.json.encode(discovery(services.values(), state.site.settings.cds_hooks))
+    etag = f'"{sha256(document).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "max-age=300" if state.trust is None else "private, max-age=300"}
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    return Response(document, headers=headers, media_type=JSON)
+
+
+async def _tenant(state: State, request: Request, service: str | None = None) -> Tenant:
+    sent = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"authorization"]
+    return await state.tenant(sent, request.scope["path"], service)
+
+
+async def _deployed(state: State, request: Request) -> Deployed:
+    """The service that is called, as its caller's tenant has it."""
+    service = request.path_params["id"]
+    tenant = await _tenant(state, request, service)
+    deployed = tenant.services.get(service)
     if deployed is None:
         raise UnknownService("there is no such service here, or it is off")
+    return deployed
+
+
+async def _call(state: State, request: Request) -> Response:
+    deployed = await _deployed(state, request)
     body = await read_body(request, state.site.settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
@@ -136,9 +178,7 @@ def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> 
 
 
 async def _feedback(state: State, request: Request) -> Response:
-    deployed = state.site.services.get(request.path_params["id"])
-    if deployed is None:
-        raise UnknownService("there is no such service here, or it is off")
+    deployed = await _deployed(state, request)
     body = await read_body(request, state.site.settings.body_bytes)
     records = read_feedback(body, deployed.tenant, deployed.service.id, state.clock())
     if state.ledger and records:

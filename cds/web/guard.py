@@ -1,4 +1,4 @@
-"""Headers on every page, and only this machine's names as Host while nobody has to prove who they are."""
+"""Headers on every page, and only this machine's names as Host where nobody has to prove who they are."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,13 +21,14 @@ _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 class Guard:
     """Outermost layer. A foreign Host means that a web page elsewhere has pointed its name at this machine: refused."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, loopback_only: bool = True) -> None:
         self.app = app
+        self.loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif not _known_host(scope):
+        elif self.loopback_only and not _known_host(scope):
             await _refuse(send)
         elif scope["path"].startswith("/cds-services"):
             await self.app(scope, receive, send)  # JSON only, and the road that must be fast

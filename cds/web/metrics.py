@@ -12,7 +12,8 @@ class Metrics:
 
     def __init__(self, site: Site) -> None:
         self.registry = CollectorRegistry()
-        self._keys = {need.key for deployed in site.services.values() for need in deployed.needs}
+        served = [deployed for tenant in site.served() for deployed in tenant.services.values()]
+        self._keys = {need.key for deployed in served for need in deployed.needs}
         labels = ("service", "kind", "status")
         self._answers = Counter("bedside_answers", "Hook calls answered", labels, registry=self.registry)
         self._seconds = Histogram(
@@ -31,7 +32,9 @@ class Metrics:
             "bedside_refused_requests", "Requests that were no call", ("status",), registry=self.registry
         )
         self._answer_children: dict[tuple[str, str, int], Counter] = {}
-        self._time_children = {name: self._seconds.labels(name) for name in site.services}
+        self._time_children = {
+            name: self._seconds.labels(name) for name in {deployed.service.id for deployed in served}
+        }
 
     def answered(self, service: str, kind: str, status: int, seconds: float) -> None:
         key = (service, kind, status)

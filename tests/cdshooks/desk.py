@@ -54,7 +54,12 @@ class Desk:
 
     @property
     def templates(self) -> Json:
-        found: Json = self.state.discovery["services"][0]["prefetch"]
+        found: Json = self.services()[0]["prefetch"]
+        return found
+
+    def services(self) -> list[Json]:
+        """The discovery document's entries."""
+        found: list[Json] = self.http.get("/cds-services").json()["services"]
         return found
 
     def call(self, resources: Iterable[Json], **members: Any) -> Json:

@@ -15,7 +15,7 @@ ORIGIN = "https://sandbox.example"
 
 
 def test_c106_the_options_are_described(desk: Desk) -> None:
-    for service in desk.state.discovery["services"]:
+    for service in desk.services():
         (option,) = service["extension"]["davinci-crd.configuration-options"]
         assert (option["code"], option["type"]) == ("show-low-risk", "boolean")
         assert option["name"]
@@ -54,12 +54,12 @@ def test_c106_a_request_may_also_ask_for_less(open_desk: Callable[..., Desk]) ->
 
 
 def test_c107_no_version_of_a_guide_is_claimed(desk: Desk) -> None:
-    assert all("davinci-crd.version" not in s["extension"] for s in desk.state.discovery["services"])
+    assert all("davinci-crd.version" not in s["extension"] for s in desk.services())
     assert desk.card(kidney(), extension={"davinci-crd.requestedVersion": "2.2"})
 
 
 def test_c108_extension_is_an_object(desk: Desk) -> None:
-    assert all(isinstance(s["extension"], dict) for s in desk.state.discovery["services"])
+    assert all(isinstance(s["extension"], dict) for s in desk.services())
 
 
 def preflight(desk: Desk, origin: str, path: str = PATH) -> Any:
@@ -97,7 +97,7 @@ def test_c109_no_other_origin_may(open_desk: Callable[..., Desk], desk: Desk, or
 
 
 def test_c110_hooks_are_the_librarys(desk: Desk) -> None:
-    assert {s["hook"] for s in desk.state.discovery["services"]} <= set(HOOK_VERSIONS)
+    assert {s["hook"] for s in desk.services()} <= set(HOOK_VERSIONS)
 
 
 def test_c111_a_repeated_hook_gives_a_full_answer(desk: Desk) -> None:

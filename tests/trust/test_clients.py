@@ -69,7 +69,7 @@ def test_c100_clients_stand_in_site_toml() -> None:
         ({"algorithms": ["none"]}, "algorithms.0: "),
         ({"algorithms": ["ES512"]}, "algorithms.0: "),
         ({"fhir_base": "http://ehr.example.org/fhir"}, "fhir_base: "),
-        ({"fhir_base": "https://ehr.example.org/fhir?x"}, "fhir_base: a FHIR base URL has no query"),
+        ({"fhir_base": "https://ehr.example.org/fhir?x"}, "fhir_base: a base URL has no query"),
         ({"browser_origins": ["*"]}, "browser_origins.0: "),
         ({"browser_origins": ["https://ehr.example.org/"]}, "browser_origins.0: an origin is scheme://host"),
         ({"max_age_seconds": 3601}, "max_age_seconds: "),

@@ -1,16 +1,10 @@
-"""Finds a site's models and services, checks them once, and freezes what will be served."""
+"""Builds the site: its own models and services, and the same under the settings of each registered client."""
 
-import importlib
-import inspect
-import sys
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from pydantic import BaseModel, ValidationError
 
 from cds.cdshooks.answer import Deployed
@@ -22,117 +16,100 @@ from cds.fhir.client import Transport
 from cds.fhir.codes import CodeSet, Vocabulary
 from cds.risk.model import ModelSettings, RiskModel
 from cds.settings import Settings, read_settings
+from cds.site.finding import add_portions, model_classes, services_found
+from cds.site.site import LOCAL, Site, Tenant, folder_of
+from cds.trust.clients import Client, Clients
 
 S = TypeVar("S", bound=BaseModel)
 
+SMART_LAUNCH = "/smart/launch"
 
-class Site(Struct, frozen=True):
-    """What is served. `unavailable` says of each model and service that is not, why."""
 
-    settings: Settings
-    models: Mapping[str, RiskModel]
-    services: Mapping[str, Deployed]
-    vocabulary: Vocabulary
-    unavailable: Mapping[str, str]
-    known_models: tuple[type[RiskModel], ...] = ()
-    known_services: tuple[str, ...] = ()
+class _Found(Struct, frozen=True):
+    """What lies in models/ and hooks/, before any setting is applied."""
 
-    def as_recorded(self, model_id: str, settings: Mapping[str, object]) -> RiskModel | None:
-        """A model under the settings of a recorded score, which may differ from today's; None when it is gone."""
-        cls = next((c for c in self.known_models if c.id == model_id), None)
-        if cls is None:
-            return None
-        return cls.build(_folder_of(cls), cls.settings_type.model_validate(settings))
+    classes: Mapping[type[RiskModel], tuple[str, str]]
+    services: Mapping[str, HookService]
+    transport: Transport | None
 
 
 def load_site(folder: Path | None = None, settings: Settings | None = None, transport: Transport | None = None) -> Site:
     """Build the site of `folder` (or of the settings given). Raises SiteError for anything that must not start."""
     if folder is not None:
-        _add(folder)
+        add_portions(folder)
     settings = settings or read_settings(folder)
-    classes = dict(_model_classes())
-    _refuse_unknown("models", settings.models, {name for name, _ in classes.values()})
+    found = _Found(dict(model_classes()), {service.id: service for service in services_found()}, transport)
+    _refuse_unknown("models", settings.models, {name for name, _ in found.classes.values()})
+    _refuse_unknown("services", settings.services, set(found.services))
+    clients = Clients.read(settings.clients)
+    own, models = _tenant(found, settings, None)
+    tenants = {client.tenant: _of_client(found, settings, client) for client in clients if not client.revoked}
+    return Site(
+        settings, models, own.services, own.vocabulary, own.unavailable, tuple(found.classes), tuple(found.services),
+        clients, tenants,
+    )  # fmt: skip
+
+
+def _of_client(found: _Found, settings: Settings, client: Client) -> Tenant:
+    where = f"[[clients]] {client.tenant}"
+    _refuse_unknown(f"{where} models", client.models, {name for name, _ in found.classes.values()})
+    _refuse_unknown(f"{where} stages", client.stages, set(found.services))
+    _refuse_unknown(f"{where} services", dict.fromkeys(client.services or ()), set(found.services))
+    hooks = {hook for service in found.services.values() for hook in service.hooks}
+    _refuse_unknown(f"{where} hooks", dict.fromkeys(client.hooks or ()), hooks)
+    try:
+        return _tenant(found, _laid_over(settings, client), client)[0]
+    except SiteError as error:
+        raise SiteError(f"{where}: {error.message}") from None
+
+
+def _laid_over(settings: Settings, client: Client) -> Settings:
+    """The site's settings as this client has them."""
+    stages = {id_: {**settings.services.get(id_, {}), "stage": stage} for id_, stage in client.stages.items()}
+    models = {name: {**settings.models.get(name, {}), **table} for name, table in client.models.items()}
+    changes: dict[str, Any] = {
+        "region": client.region or settings.region,
+        "services": {**settings.services, **stages},
+        "models": {**settings.models, **models},
+        "codes": {**settings.codes, **client.codes},
+        "units": {**settings.units, **client.units},
+        "fhir_servers": (client.fhir_base,) if client.fhir_base else (),
+    }
+    return settings.model_copy(update=changes)
+
+
+def _tenant(found: _Found, settings: Settings, client: Client | None) -> tuple[Tenant, Mapping[str, RiskModel]]:
     unavailable: dict[str, str] = {}
-    models = dict(_built(classes, settings, unavailable))
-    vocabulary = _vocabulary(classes, models, settings)
-    services = {service.id: service for service in _services()}
-    _refuse_unknown("services", settings.services, set(services))
-    reach = Reach(frozenset(settings.fhir_servers), settings.fetch_seconds, transport)
+    models = dict(_built(found.classes, settings, unavailable))
+    vocabulary = _vocabulary(found.classes, models, settings)
+    reach = Reach(frozenset(settings.fhir_servers), settings.fetch_seconds, found.transport)
     deployed = {}
-    for service in services.values():
-        found = _deployed(service, settings, models, vocabulary, reach, unavailable)
-        if found is not None:
-            deployed[service.id] = found
-    return Site(settings, models, deployed, vocabulary, unavailable, tuple(classes), tuple(services))
+    for service in found.services.values():
+        running = _deployed(service, settings, models, vocabulary, reach, unavailable)
+        if running is not None and client is not None:
+            running = _for_client(running, client, settings, unavailable)
+        if running is not None:
+            deployed[service.id] = running
+    return Tenant(client.tenant if client else LOCAL, client, deployed, vocabulary, unavailable), models
 
 
-def _folder_of(cls: type[RiskModel]) -> Traversable:
-    """The folder with the model's card.yaml."""
-    return files(cls.__module__.rpartition(".")[0])
-
-
-def _add(folder: Path) -> None:
-    for name in ("models", "hooks"):
-        if (folder / name / "__init__.py").exists():
-            raise SiteError(f"{folder / name}/__init__.py hides Bedside's own {name}: delete it, {name} is a namespace")
-    if (text := str(folder.resolve())) not in sys.path:
-        sys.path.append(text)
-    for name in ("models", "hooks"):
-        sys.modules.pop(name, None)  # a namespace package looks for its portions when it is imported
-    importlib.invalidate_caches()
-
-
-def _portions(package: str, inner: str) -> Iterator[str]:
-    """Names of what every portion of a namespace package holds, by the glob pattern of the file that makes it one."""
-    try:
-        found = importlib.import_module(package)
-    except ModuleNotFoundError:
-        return
-    if getattr(found, "__file__", None):
-        raise SiteError(f"{found.__file__} hides Bedside's {package}: {package} must be a namespace package")
-    for portion in dict.fromkeys(Path(entry).resolve() for entry in found.__path__):  # a path may stand there twice
-        for path in sorted(portion.glob(inner)):
-            name = path.parent.name if inner.endswith("/model.py") else path.stem
-            if not name.startswith(("_", ".")):
-                yield name
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except SiteError:
-        raise
-    except Exception as error:
-        raise SiteError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _model_classes() -> Iterator[tuple[type[RiskModel], tuple[str, str]]]:
-    """Each model class with its folder's name and package."""
-    seen: dict[str, str] = {}
-    for name in _portions("models", "*/model.py"):
-        package = f"models.{name}"
-        module = _import(f"{package}.model")
-        for _, found in inspect.getmembers(module, inspect.isclass):
-            if not issubclass(found, RiskModel) or found.__module__ != module.__name__:
-                continue
-            if inspect.isabstract(found) or not hasattr(found, "id"):
-                continue
-            if found.id in seen:
-                raise SiteError(f"model id {found.id} stands in {seen[found.id]} and in {package}")
-            seen[found.id] = package
-            yield found, (name, package)
-
-
-def _services() -> Iterator[HookService]:
-    seen: set[str] = set()
-    for name in _portions("hooks", "*.py"):
-        module = _import(f"hooks.{name}")
-        for found in vars(module).values():
-            if isinstance(found, HookService):
-                if found.id in seen:
-                    raise SiteError(f"service id {found.id} stands in two files of hooks/")
-                seen.add(found.id)
-                yield found
+def _for_client(running: Deployed, client: Client, settings: Settings, unavailable: dict[str, str]) -> Deployed | None:
+    """The service as this client may use it; None when it may not."""
+    hooks = frozenset(hook for hook in running.hooks if client.may_use(hook))
+    if not client.may_call(running.service.id) or not hooks:
+        unavailable[running.service.id] = "not among this client's services and hooks"
+        return None
+    if "create" not in client.actions and running.settings.system_action:
+        raise SiteError(
+            f"services.{running.service.id}.system_action saves by itself, which needs create among actions"
+        )
+    return structs.replace(
+        running,
+        tenant=client.tenant,
+        hooks=hooks,
+        actions=client.actions,
+        smart_url=f"{settings.public_url}{SMART_LAUNCH}" if client.smart else None,
+    )
 
 
 def _built(
@@ -146,7 +123,7 @@ def _built(
         if not isinstance(own, ModelSettings):
             unavailable[cls.id] = f"{', '.join(missing)} is not set: write it under [models.{name}] in site.toml"
             continue
-        yield cls.id, cls.build(_folder_of(cls), own)
+        yield cls.id, cls.build(folder_of(cls), own)
 
 
 def _own_settings(kind: type[S], table: Mapping[str, object], where: str) -> tuple[S | None, list[str]]:
