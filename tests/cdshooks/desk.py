@@ -13,6 +13,7 @@ from cds.fhir.client import Transport
 from cds.ledger import AnswerRecord, Keyring, Ledger
 from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
+from cds.trust import Trust
 from cds.web.app import create_app
 from tests.cdshooks.charts import AT, Json, request
 
@@ -37,13 +38,15 @@ def site(transport: Transport | None = None, **changes: Any) -> Site:
 class Desk:
     """One server. `post` calls the service; `answers` is what its ledger remembers."""
 
-    def __init__(self, served: Site, folder: Path, empty: Path, *, demo: bool = False) -> None:
+    def __init__(
+        self, served: Site, folder: Path, empty: Path, *, demo: bool = False, trust: Trust | None = None
+    ) -> None:
         self.now = AT
         self.site = served
         self.database = folder / "ledger.sqlite"
         shutil.copy(empty, self.database)
         self.ledger = Ledger.open(f"sqlite:///{self.database}", Keyring.generate())
-        self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now)
+        self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now, trust=trust)
         self.http = TestClient(
             self.app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False
         )

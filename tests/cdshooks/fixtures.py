@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cds.ledger import Keyring, Ledger
+from cds.trust import Trust
 from tests.cdshooks.desk import Desk, site
 
 
@@ -23,8 +24,9 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory, empty_ledger: Path) -> I
     """Opens a server: `site` is one made elsewhere, everything else are settings."""
     opened: list[Desk] = []
 
-    def make(served: Any = None, *, demo: bool = False, **changes: Any) -> Desk:
-        opened.append(Desk(served or site(**changes), tmp_path_factory.mktemp("desk"), empty_ledger, demo=demo))
+    def make(served: Any = None, *, demo: bool = False, trust: Trust | None = None, **changes: Any) -> Desk:
+        folder = tmp_path_factory.mktemp("desk")
+        opened.append(Desk(served or site(**changes), folder, empty_ledger, demo=demo, trust=trust))
         return opened[-1]
 
     yield make
