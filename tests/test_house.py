@@ -36,7 +36,7 @@ FACE = "the face"
 """What `from cds import …` reaches: cds/__init__.py."""
 
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
-HTTPX_DOOR = "cds/fhir/client.py"
+HTTPX_DOORS = ("cds/fhir/client.py", "cds/fhir/http.py")
 
 
 def sources(root: Path) -> list[Path]:
@@ -82,8 +82,8 @@ def wrong_turn(file: Path, root: Path, name: str) -> str | None:
     top = name.split(".", 1)[0]
     if top in WEB_FRAMEWORKS and not place.startswith("cds/web/"):
         return "only cds/web knows the web framework"
-    if top == "httpx" and place.startswith(PACKAGES) and place != HTTPX_DOOR:
-        return f"only {HTTPX_DOOR} imports httpx"
+    if top == "httpx" and place.startswith(PACKAGES) and place not in HTTPX_DOORS:
+        return f"only {' and '.join(HTTPX_DOORS)} import httpx"
     if place.startswith("cds/"):
         return wrong_turn_in_cds(own_room(file, root), name)
     if top == "cds" and (room(name) != FACE or name.count(".") > 1):
