@@ -3,6 +3,7 @@
 from cds.trust.clients import Client, Clients
 from cds.trust.jwks import PublicKeys
 from cds.trust.jwt import Caller, Trust, bearer
+from cds.trust.opening import open_trust
 from cds.trust.refused import NotTrusted
 from cds.trust.replay import MemoryReplays, ReplayStore, Use
 from cds.trust.shared_replay import SharedReplays
@@ -19,4 +20,5 @@ __all__ = [
     "Trust",
     "Use",
     "bearer",
+    "open_trust",
 ]
