@@ -7,7 +7,7 @@ import os
 import pstats
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -91,9 +91,10 @@ async def batch(
     return spent / 1e3 / count
 
 
-async def call(app: Application, body: bytes) -> None:
+async def call(app: Application, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """One POST in ASGI's words; anything but 200 ends the measurement."""
-    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    length = (b"content-length", b"%d" % len(body))
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), length, *more]
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -41,7 +41,9 @@ class Site(Struct, frozen=True):
 
     @property
     def local(self) -> Tenant:
-        """Whoever is on this machine, where the site is open."""
+        """Whoever is on this machine, where the site is open: its one registered client, if there is one."""
+        if len(self.tenants) == 1:
+            return next(iter(self.tenants.values()))
         return Tenant(LOCAL, None, self.services, self.vocabulary, self.unavailable)
 
     def served(self) -> tuple[Tenant, ...]:

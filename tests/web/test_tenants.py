@@ -219,3 +219,12 @@ def test_a_token_of_a_client_that_this_site_no_longer_has_is_refused(open_desk: 
     body = call(two)
     two.desk.state.site = replace(two.desk.site, tenants={})
     assert two.post(body, two.hospital).status_code == 401
+
+
+def test_an_open_site_serves_its_one_client_to_whoever_is_on_this_machine(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(
+        trust="open-on-loopback", public_url="http://127.0.0.1:1", clients=(clinic(smart={"client_id": "x"}),)
+    )
+    card = desk.post(desk.call(kidney())).json()["cards"][0]
+    assert card["links"][0]["url"] == "http://127.0.0.1:1/smart/launch"
+    assert desk.last().tenant == CLINIC
