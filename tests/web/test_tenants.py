@@ -222,9 +222,8 @@ def test_a_token_of_a_client_that_this_site_no_longer_has_is_refused(open_desk: 
 
 
 def test_an_open_site_serves_its_one_client_to_whoever_is_on_this_machine(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(
-        trust="open-on-loopback", public_url="http://127.0.0.1:1", clients=(clinic(smart={"client_id": "x"}),)
-    )
+    one = clinic(smart={"client_id": "x"})
+    desk = open_desk(site(trust="open-on-loopback", public_url="http://127.0.0.1:1", clients=(one,)))
     card = desk.post(desk.call(kidney())).json()["cards"][0]
     assert card["links"][0]["url"] == "http://127.0.0.1:1/smart/launch"
     assert desk.last().tenant == CLINIC
