@@ -18,7 +18,7 @@ HOSPITAL_FHIR, CLINIC_FHIR = "https://ehr.example.org/fhir", "https://clinic.exa
 
 
 def hospital(**changed: Any) -> Json:
-    return table(jwks_url=JWKS_URL, fhir_base=HOSPITAL_FHIR, **changed)
+    return table(**({"jwks_url": JWKS_URL, "fhir_base": HOSPITAL_FHIR} | changed))
 
 
 def clinic(**changed: Any) -> Json:
