@@ -112,7 +112,11 @@ def _token(**changed: Any) -> Path:
 
 def _report(**members: Any) -> Path:
     def sent(road: Road) -> httpx.Response:
-        usual = {"card": "0d5b7a52-2a7b-4a0e-8f2a-2f1b0a6d9c11", "outcome": "overridden", "outcomeTimestamp": "2026-11-22T14:00:00Z"}
+        usual = {
+            "card": "0d5b7a52-2a7b-4a0e-8f2a-2f1b0a6d9c11",
+            "outcome": "overridden",
+            "outcomeTimestamp": "2026-11-22T14:00:00Z",
+        }
         return road.send({"feedback": [usual | members]}, FEEDBACK)
 
     return sent
