@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from cds.cdshooks.wire import check_utf8
+from cds.cdshooks.wire import check_bounds, check_utf8
 from cds.errors import MalformedRequest
 from cds.fhir.resources import unreadable
 from cds.ledger import FeedbackRecord
@@ -47,6 +47,7 @@ _entry = msgspec.json.Decoder(_Entry)
 
 def read_feedback(body: bytes, tenant: str, service: str, now: datetime) -> list[FeedbackRecord]:
     """Every entry as a record. Raises MalformedRequest naming the first entry at fault: then none is kept."""
+    check_bounds(body)
     check_utf8(body)
     try:
         entries = _body.decode(body).feedback

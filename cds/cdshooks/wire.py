@@ -9,9 +9,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from cds.cdshooks.context import Context, read_context
 from cds.errors import MalformedRequest, RequestTooLarge, UnreadableResource
-from cds.fhir.resources import Resource, read_leniently, too_deep, unreadable
+from cds.fhir.bounds import too_deep, too_long_string, too_many_values
+from cds.fhir.resources import Integer, Resource, read_leniently, unreadable
 
 MAX_DEPTH = 64
+MAX_VALUES = 200_000
+MAX_STRING = 1024 * 1024
 MAX_ENTRIES = 10_000
 _UUID = re.compile(r"(urn:uuid:)?[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -21,7 +24,7 @@ class Authorization(Struct, gc=False, frozen=True):
 
     access_token: str
     token_type: str
-    expires_in: int
+    expires_in: Integer
     scope: str
     subject: str
     patient: str | None = None
@@ -108,8 +111,7 @@ def read_call(
     Raises MalformedRequest (400) that names the member, or RequestTooLarge (413). `lenient` takes what known clients
     send outside the rules: a hookInstance that is no UUID, wrapped or listed prefetch, null where absent is meant.
     """
-    if too_deep(body, MAX_DEPTH):
-        raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
+    check_bounds(body)
     check_utf8(body)
     request = _decode(body, asked, lenient)
     if not lenient:
@@ -133,6 +135,16 @@ def read_call(
         extension=request.extension if isinstance(request.extension, dict) else {},
         digestible=(body, bytes(request.fhir_authorization)),
     )
+
+
+def check_bounds(body: bytes) -> None:
+    """Raises MalformedRequest (400) for JSON that nests too deeply, RequestTooLarge (413) for too much of it (R14)."""
+    if too_deep(body, MAX_DEPTH):
+        raise MalformedRequest(f"JSON nests deeper than {MAX_DEPTH} levels")
+    if too_many_values(body, MAX_VALUES):
+        raise RequestTooLarge(f"the body holds more than {MAX_VALUES} values")
+    if too_long_string(body, MAX_STRING):
+        raise RequestTooLarge(f"the body holds a string of more than {MAX_STRING} bytes")
 
 
 def check_utf8(body: bytes) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from cds.errors import UnreadableResource
+from cds.fhir.bounds import too_deep
 from cds.fhir.codes import Vocabulary
 from cds.fhir.facts import facts_of
-from cds.fhir.resources import Resource, concepts, first_code, read, read_leniently, too_deep
+from cds.fhir.resources import Resource, concepts, first_code, read, read_leniently
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 MEMBERS = sorted(field.encode_name for field in structs.fields(Resource) if field.name != "faults")
