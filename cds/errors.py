@@ -72,6 +72,10 @@ class Overloaded(BedsideError):
         self.retry_after = retry_after
 
 
+class TooManyCalls(Overloaded):
+    """A client, or an address that shows no good token, calls more often than it may."""
+
+
 class LedgerUnavailable(Overloaded):
     """The answer could not be recorded, so it is not given."""
 

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Hook calls in progress; one more is answered 503."""
     ledger: str | None = None
     ledger_key: SecretStr | None = None
+    failures_per_minute: float = Field(default=60.0, gt=0)
+    """Calls without a good token that one address may make before it has to wait, and with it whoever shares it."""
     retention_days: int | None = Field(default=None, ge=1)
     services: dict[str, dict[str, Any]] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -71,7 +73,8 @@ class Settings(BaseSettings):
     def _plain_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        if not url.startswith(("https://", "http://")) or any(mark in url for mark in "@#? "):
+        loopback = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+        if not url.startswith(("https://", *loopback)) or any(mark in url for mark in "@#? "):
             raise ValueError("write https://host or https://host/path, without user, query or fragment")
         return url.rstrip("/")
 

@@ -15,6 +15,7 @@ _TABLE: tuple[tuple[type[errors.BedsideError], int, str], ...] = (
     (errors.WrongPatient, 412, "conflict"),
     (errors.DataUnavailable, 412, "incomplete"),
     (errors.UnreadableResource, 400, "structure"),
+    (errors.TooManyCalls, 429, "throttled"),
     (errors.LedgerUnavailable, 503, "transient"),
     (errors.Overloaded, 503, "throttled"),
 )

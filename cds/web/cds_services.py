@@ -109,7 +109,8 @@ async def _discover(state: State, request: Request) -> Response:
 
 async def _tenant(state: State, request: Request, service: str | None = None) -> Tenant:
     sent = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"authorization"]
-    return await state.tenant(sent, request.scope["path"], service)
+    address = request.client.host if request.client else ""
+    return await state.tenant(sent, request.scope["path"], service, address)
 
 
 async def _deployed(state: State, request: Request) -> Deployed:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from cds.errors import Overloaded, UnsafeToServe
+from cds.errors import Overloaded, TooManyCalls, UnsafeToServe
 from cds.ledger import Ledger
 from cds.site import Site, Tenant
 from cds.trust import NotTrusted, Trust, bearer
+from cds.trust.rates import Buckets, Rate, stranger
 from cds.web.metrics import Metrics
 
 
@@ -31,18 +32,35 @@ class State:
         self.clock = clock
         self.trust = trust
         self.metrics = Metrics(site)
+        allowed = site.settings.failures_per_minute
+        self._strangers = Buckets(Rate(allowed / 60, max(1.0, allowed)))
+        self._tenants = Buckets(Rate(50, 100))
         self.in_progress = 0
         self.draining = False
 
-    async def tenant(self, authorization: Sequence[str], endpoint: str, service: str | None = None) -> Tenant:
-        """Whose call it is. Raises NotTrusted when that cannot be proven."""
+    async def tenant(
+        self, authorization: Sequence[str], endpoint: str, service: str | None = None, address: str = ""
+    ) -> Tenant:
+        """Whose call it is. Raises NotTrusted when that cannot be proven, TooManyCalls when it comes too often."""
         if self.trust is None:
             return self.site.local
-        caller = await self.trust.verify(bearer(authorization), endpoint, self.clock(), service)
-        found = self.site.tenants.get(caller.tenant)
+        now = self.clock()
+        self._refuse(self._strangers.wait(stranger(address), now.timestamp()))
+        try:
+            client = (await self.trust.verify(bearer(authorization), endpoint, now, service)).client
+        except NotTrusted:
+            self._strangers.take(stranger(address), now.timestamp())
+            raise
+        found = self.site.tenants.get(client.tenant)
         if found is None:
-            raise NotTrusted("issuer", caller.tenant)
+            raise NotTrusted("issuer", client.tenant)
+        rate = Rate(client.requests_per_second, client.burst)
+        self._refuse(self._tenants.take(found.id, now.timestamp(), rate))
         return found
+
+    def _refuse(self, seconds: int | None) -> None:
+        if seconds is not None:
+            raise TooManyCalls("more calls than are allowed here", retry_after=seconds)
 
     def enter(self) -> None:
         """Count a call in. Raises Overloaded when draining or when too many are in progress."""

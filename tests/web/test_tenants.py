@@ -44,7 +44,8 @@ def test_c97_every_endpoint_asks_for_a_token(two: Clinic) -> None:
 def test_r1_every_bad_token_gets_the_same_bytes(open_desk: Callable[..., Desk]) -> None:
     tables = (table(),)
     keys = KeyServer(*public(key(), key("ec-256", "P-256"), key("rsa-1", "RSA"), key("other-use")))
-    desk = open_desk(site(trust="clients", public_url=BASE, clients=tables), trust=trust(keys, *tables))
+    changes: dict[str, Any] = {"trust": "clients", "public_url": BASE, "clients": tables, "failures_per_minute": 1e6}
+    desk = open_desk(site(**changes), trust=trust(keys, *tables))
     desk.now = NOW
     answers = set()
     for method, path in ENDPOINTS:
@@ -148,6 +149,14 @@ def test_r34_feedback_on_another_tenants_card_joins_nothing(two: Clinic) -> None
     assert tallies == {(None, 1), ("kfre-4", 1)}
 
 
+@pytest.mark.parametrize(
+    "base", ["http://ehr.example.org/fhir", "ftp://ehr.example.org", "https://u:p@ehr.example.org/"]
+)
+def test_c32_a_fhir_server_is_registered_with_https_or_not_at_all(base: str) -> None:
+    with pytest.raises(SiteError, match="fhir_base: write an https URL"):
+        site(trust="clients", public_url=BASE, clients=(hospital(fhir_base=base),))
+
+
 def test_a_revoked_client_is_a_stranger(open_desk: Callable[..., Desk]) -> None:
     two = Clinic(open_desk, hospital(), clinic(revoked=True))
     body = call(two)
@@ -198,6 +207,14 @@ def test_a_client_that_is_wrongly_set_up_stops_the_start(changed: Json, said: st
 def test_two_clients_of_one_name_stop_the_start() -> None:
     with pytest.raises(SiteError, match="have one tenant"):
         site(trust="clients", public_url=BASE, clients=(hospital(), clinic(tenant=HOSPITAL)))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://cds.example.org", "https://u@cds.example.org", "cds.example.org", "https://x/?a"]
+)
+def test_the_public_address_is_https(url: str) -> None:
+    with pytest.raises(SiteError, match="public_url: .*write https"):
+        settings(public_url=url)
 
 
 @pytest.mark.parametrize("missing", [{"public_url": None}, {"clients": ()}])
