@@ -91,8 +91,8 @@ async def batch(
     return spent / 1e3 / count
 
 
-async def call(app: Application, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    """One POST in ASGI's words; anything but 200 ends the measurement."""
+async def call(app: Application, body: bytes, more: Sequence[tuple[bytes, bytes]] = (), expect: int = 200) -> None:
+    """One POST in ASGI's words; any other status than `expect` ends the measurement."""
     length = (b"content-length", b"%d" % len(body))
     headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), length, *more]
     scope = {
@@ -119,7 +119,7 @@ async def call(app: Application, body: bytes, more: Sequence[tuple[bytes, bytes]
         sent.append(message)
 
     await app(scope, receive, send)
-    if sent[0]["status"] != 200:
+    if sent[0]["status"] != expect:
         raise SystemExit(f"status {sent[0]['status']}: {sent[1]['body'][:2000]!r}")
 
 

@@ -46,10 +46,10 @@ class Road:
         return [(b"authorization", f"Bearer {token(self.name, self.key)}".encode())]
 
 
-def token(algorithm: str, key: Signing) -> str:
+def token(algorithm: str, key: Signing, issuer: str = ISSUER) -> str:
     """A fresh token for the service's endpoint."""
     now = int(time.time())
-    claims = {"iss": ISSUER, "aud": BASE + OUR_PATH, "iat": now, "exp": now + 300, "jti": str(uuid.uuid4())}
+    claims = {"iss": issuer, "aud": BASE + OUR_PATH, "iat": now, "exp": now + 300, "jti": str(uuid.uuid4())}
     return encode({"alg": algorithm, "typ": "JWT", "kid": key.kid}, claims, key, algorithms=[algorithm])
 
 

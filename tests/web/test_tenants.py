@@ -77,6 +77,17 @@ def test_no_token_two_tokens_and_another_scheme_are_the_same_401(two: Clinic) ->
     assert {(one.status_code, one.content) for one in got} == {(401, b"")}
 
 
+@pytest.mark.proves("R8", "6 headers that claim a client certificate: the same 401")
+def test_r8_a_header_that_claims_a_certificate_is_not_looked_at(two: Clinic) -> None:
+    certificate = "-----BEGIN CERTIFICATE-----MIIB"
+    names = ("x-ssl-client-cert", "x-forwarded-client-cert", "ssl-client-verify", "x-client-verify", "client-cert")
+    claimed = [{name: certificate} for name in names] + [
+        {"ssl-client-verify": "SUCCESS", "x-forwarded-for": "10.0.0.1"}
+    ]
+    got = [two.desk.http.post(PATH, headers=headers, content=b"{}") for headers in claimed]
+    assert {(one.status_code, one.content) for one in got} == {(401, b"")}
+
+
 @pytest.mark.proves("R4", "a token for another service, for feedback and for discovery: 401 each")
 def test_c101_a_token_for_one_endpoint_opens_no_other(two: Clinic) -> None:
     for aud in (f"{PATH}/feedback", "/cds-services", "/cds-services/other", PATH + "x"):
@@ -213,7 +224,7 @@ def test_two_clients_of_one_name_stop_the_start() -> None:
     "url", ["http://cds.example.org", "https://u@cds.example.org", "cds.example.org", "https://x/?a"]
 )
 def test_the_public_address_is_https(url: str) -> None:
-    with pytest.raises(SiteError, match="public_url: .*write https"):
+    with pytest.raises(SiteError, match=r"public_url: .*write https"):
         settings(public_url=url)
 
 
