@@ -56,6 +56,18 @@ class WrongPatient(DataUnavailable):
     """A resource about somebody else, or about nobody we can name, stands in this patient's data."""
 
 
+class NotForUse(DataUnavailable):
+    """The site does not let this record be answered: it is merged, inactive, a test's, or restricted."""
+
+
+class WriteRefused(BedsideError):
+    """A FHIR server did not save what it was given. `status` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class UnreadableResource(BedsideError):
     """A FHIR resource that is no FHIR R4: `path` says where, never what stood there."""
 

@@ -36,7 +36,7 @@ FACE = "the face"
 """What `from cds import …` reaches: cds/__init__.py."""
 
 WEB_FRAMEWORKS = {"fastapi", "starlette"}
-HTTPX_DOORS = ("cds/fhir/client.py", "cds/fhir/http.py")
+HTTPX_DOORS = ("cds/fhir/http.py", "cds/fhir/exchange.py")
 
 
 def sources(root: Path) -> list[Path]:
@@ -181,7 +181,7 @@ def test_a_planted_wrong_import_is_seen(tmp_path: Path, place: str, planted: str
         ("cds/cli.py", "cds.web.app"),
         ("cds/web/app.py", "fastapi.FastAPI"),
         ("cds/web/app.py", "cds.site.Site"),
-        ("cds/fhir/client.py", "httpx"),
+        ("cds/fhir/http.py", "httpx"),
         ("cds/fhir/facts.py", "cds.fhir.units"),
         ("cds/__init__.py", "cds.features.kinds.Latest"),
         ("models/kfre/model.py", "cds.Latest"),

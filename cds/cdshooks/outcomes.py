@@ -13,6 +13,7 @@ _TABLE: tuple[tuple[type[errors.BedsideError], int, str], ...] = (
     (errors.MalformedRequest, 400, "invalid"),
     (errors.RequestError, 400, "invalid"),
     (errors.WrongPatient, 412, "conflict"),
+    (errors.NotForUse, 412, "business-rule"),
     (errors.DataUnavailable, 412, "incomplete"),
     (errors.UnreadableResource, 400, "structure"),
     (errors.TooManyCalls, 429, "throttled"),

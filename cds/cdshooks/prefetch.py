@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from cds.cdshooks.wire import Call
 from cds.errors import DataUnavailable, UnreadableResource, WrongPatient
@@ -17,16 +17,27 @@ from cds.fhir.chart import Chart, Located
 from cds.fhir.client import FhirClient, Transport, next_link
 from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity, subject_of
+from cds.fhir.origins import same_base
+from cds.fhir.policy import Policy
 from cds.fhir.resources import Resource
+from cds.fhir.servers import Servers
 from cds.fhir.times import when
 
 
 class Reach(Struct, frozen=True):
-    """Where a site lets Bedside fetch: FHIR bases, how long, and over which transport (None: the network)."""
+    """Where a site lets Bedside fetch: FHIR bases, how long, and over which transport (None: the network).
+
+    `servers` is what all calls share about these servers: connections, breakers, places.
+    """
 
     fhir_servers: frozenset[str] = frozenset()
     seconds: float = 5.0
     transport: Transport | None = None
+    servers: Servers = field(default_factory=Servers)
+
+    def registered(self, fhir_server: str | None) -> str | None:
+        """The registered FHIR base that a call's fhirServer names, or None: nothing else is ever asked."""
+        return next((base for base in self.fhir_servers if fhir_server and same_base(fhir_server, base)), None)
 
 
 class Filled(Struct, frozen=True):
@@ -41,11 +52,14 @@ class Filled(Struct, frozen=True):
         _require(needs, self.failed)
 
 
-async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach) -> Filled:
-    """Build the chart of the call's patient.
+async def fill(
+    call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach, policy: Policy | None = None
+) -> Filled:
+    """Build the chart of the call's patient. `policy`: which records the site does not answer; None: it answers all.
 
-    Raises DataUnavailable (412) naming the required keys that could be had neither from prefetch nor by fetching, and
-    WrongPatient (412) when anything in prefetch or fetched is about somebody else.
+    Raises DataUnavailable (412) naming the required keys that could be had neither from prefetch nor by fetching,
+    WrongPatient (412) when anything in prefetch or fetched is about somebody else or is of another server than the
+    registered one, and NotForUse (412) when the policy refuses the record.
     """
     if call.authorization and call.authorization.patient not in (None, call.patient_id):
         raise WrongPatient(
@@ -71,9 +85,12 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
         to_fetch = {}
     fetched = await _fetch(call, needs, to_fetch, vocabulary, reach, failed) if to_fetch else {}
     _require(needs, failed)
-    identity = Identity(call.patient_id, {*reach.fhir_servers, *([call.fhir_server] if call.fhir_server else [])})
-    located = [pair for need in needs for page in (pages | fetched).get(need.key, ()) for pair in located_in(page)]
-    chart = Chart.of(located, identity, vocabulary, failed)
+    found = [page for need in needs for page in (pages | fetched).get(need.key, ())]
+    located = [pair for page in found for pair in located_in(page)]
+    identity = Identity(call.patient_id, _bases(call, reach))
+    chart = Chart.of(located, identity, vocabulary, failed, policy)
+    if policy is not None:
+        policy.check(page for page in found if page.resource_type == "Bundle")
     _check_others(call, {need.key for need in needs}, identity)
     return Filled(chart, tuple(to_fetch), failed)
 
@@ -83,6 +100,17 @@ def _require(needs: Iterable[Need], failed: Mapping[str, str]) -> None:
     if unavailable := sorted(required & failed.keys()):
         said = "; ".join(f"{key}: {failed[key]}" for key in unavailable)
         raise DataUnavailable(f"needed data is not available: {said}", unavailable)
+
+
+def _bases(call: Call, reach: Reach) -> set[str]:
+    """The FHIR bases whose ids are this patient's. Raises WrongPatient for another server than a registered one."""
+    if call.fhir_server is None:
+        return set(reach.fhir_servers)
+    if reach.fhir_servers and reach.registered(call.fhir_server) is None:
+        raise WrongPatient(
+            "fhirServer is not the registered one: whose ids these are is not known", expressions=("fhirServer",)
+        )
+    return {*reach.fhir_servers, call.fhir_server}
 
 
 def located_in(value: Resource) -> Iterable[Located]:
@@ -184,10 +212,14 @@ async def _fetch(
     failed: dict[str, str],
 ) -> dict[str, list[Resource]]:
     """Fetch the keys side by side; what fails goes into `failed` with its reason."""
-    token = call.authorization.access_token if call.authorization else None
-    deadline = time.monotonic() + reach.seconds
+    base = reach.registered(call.fhir_server) or ""
+    token, seconds = None, reach.seconds
+    if call.authorization:
+        token, seconds = call.authorization.access_token, min(seconds, call.authorization.expires_in)
+    deadline = time.monotonic() + seconds
     by_key = {need.key: need for need in needs}
-    async with FhirClient(call.fhir_server or "", token, deadline, reach.transport) as client:
+    server = reach.servers.of(base, reach.transport)
+    async with FhirClient(base, token, deadline, server=server) as client:
 
         async def one(need: Need, pages: list[Resource]) -> list[Resource]:
             try:
@@ -218,7 +250,7 @@ def cannot_fetch(call: Call, reach: Reach) -> str | None:
     """Why nothing may be fetched for this call, or None."""
     if not call.fhir_server:
         return "no fhirServer was sent"
-    if call.fhir_server not in reach.fhir_servers:
+    if reach.registered(call.fhir_server) is None:
         return "fhirServer is not one of this site's FHIR servers"
     if call.authorization and call.authorization.expires_in <= 0:
         return "the access token has expired"

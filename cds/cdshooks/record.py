@@ -44,7 +44,7 @@ def record_of(said: Answer, deployed: Deployed) -> AnswerRecord:
 def patient_key(call: Call, deployed: Deployed) -> str:
     """Under which name a patient is pseudonymised: with the server, where the site has more than one of them."""
     servers = deployed.reach.fhir_servers
-    server = call.fhir_server if call.fhir_server in servers else next(iter(servers)) if len(servers) == 1 else ""
+    server = deployed.reach.registered(call.fhir_server) or (next(iter(servers)) if len(servers) == 1 else "")
     return f"{server}|Patient/{call.patient_id}" if server else f"Patient/{call.patient_id}"
 
 

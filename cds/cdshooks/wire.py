@@ -130,7 +130,7 @@ def read_call(
         hook_instance=instance.lower().removeprefix("urn:uuid:"),
         context=context,
         prefetch=request.prefetch or {},
-        fhir_server=request.fhir_server.rstrip("/") if request.fhir_server else None,
+        fhir_server=request.fhir_server or None,
         authorization=authorization,
         extension=request.extension if isinstance(request.extension, dict) else {},
         digestible=(body, bytes(request.fhir_authorization)),

@@ -12,6 +12,7 @@ from cds.fhir.codes import Vocabulary
 from cds.fhir.facts import Fact, facts_of, stay
 from cds.fhir.identity import Identity
 from cds.fhir.person import Person, person_of
+from cds.fhir.policy import Policy
 from cds.fhir.resources import ABSENT, Resource
 from cds.fhir.times import When, when
 
@@ -65,16 +66,20 @@ class Chart:
         identity: Identity,
         vocabulary: Vocabulary,
         unread: Iterable[str] = (),
+        policy: Policy | None = None,
     ) -> "Chart":
-        """Build the chart of the patient whom `identity` names.
+        """Build the chart of the patient whom `identity` names, when the `policy` has nothing against it.
 
-        Raises WrongPatient when any resource is about somebody else or about nobody, or when there is no Patient, and
-        DataUnavailable when two versions of one resource disagree.
+        Raises WrongPatient when any resource is about somebody else or about nobody, or when there is no Patient,
+        NotForUse when the policy refuses the record, and DataUnavailable when two versions of one resource disagree.
         """
         located = list(resources)
         patient = _patient(located, identity)
         for resource, full_url in located:
             identity.check(resource, full_url)
+        if policy is not None:
+            policy.check_patient(patient)
+            policy.check(resource for resource, _ in located)
         once = _once(located)
         medications = _named("Medication", once, identity)
         facts: dict[str, list[Fact]] = {}

@@ -4,20 +4,24 @@ import asyncio
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
+import msgspec
 
 from cds.errors import DataUnavailable
 from cds.fhir.addresses import ForbiddenAddress, Resolve, check, resolve
+from cds.fhir.origins import origin
 
 Transport = httpx.AsyncBaseTransport
+Http = httpx.AsyncClient
 
 CONNECTIONS = 64
 PIN_SECONDS = 60.0
@@ -27,8 +31,9 @@ ADDRESSES = 6  # of a name's addresses, how many are tried
 class _Pinned(httpcore.AsyncNetworkBackend):
     """Resolves a name once, checks what it got, and connects to exactly that; TLS still asks for the name."""
 
-    def __init__(self, resolver: Resolve) -> None:
+    def __init__(self, resolver: Resolve, clock: Callable[[], float]) -> None:
         self._resolve = resolver
+        self._clock = clock
         self._tcp = httpcore.AnyIOBackend()
         self._known: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
         self._one = asyncio.Lock()
@@ -59,9 +64,9 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(until - monotonic()), self._one:
                 known = self._known.get((host, port))
-                if known is None or monotonic() - known[0] > PIN_SECONDS:
+                if known is None or self._clock() - known[0] > PIN_SECONDS:
                     found = check(host, (await self._resolve(host, port))[:ADDRESSES])
-                    known = self._known[host, port] = (monotonic(), found)
+                    known = self._known[host, port] = (self._clock(), found)
                 return known[1]
         except TimeoutError:
             raise httpcore.ConnectTimeout("the name was not resolved in time") from None
@@ -77,7 +82,12 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 class PinnedTransport(httpx.AsyncHTTPTransport):
     """The network, to checked addresses. `context`: TLS with other roots than the usual ones."""
 
-    def __init__(self, resolver: Resolve = resolve, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        resolver: Resolve = resolve,
+        context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         trusted = context or _trusted()
         super().__init__(verify=trusted, trust_env=False)
         # httpx has no parameter for this; the pool is httpcore's public one, and the tests would see it renamed.
@@ -86,7 +96,7 @@ class PinnedTransport(httpx.AsyncHTTPTransport):
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,
             keepalive_expiry=30.0,
-            network_backend=_Pinned(resolver),
+            network_backend=_Pinned(resolver, clock),
         )
 
 
@@ -96,7 +106,7 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def open_http(transport: Transport | None = None) -> httpx.AsyncClient:
+def open_http(transport: Transport | None = None) -> Http:
     """A client without defaults of anybody: no token, no cookies kept, no proxy from the environment, no redirects."""
     for name in ("httpx", "httpcore"):  # they log each URL, and ours name the patient
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -127,7 +137,7 @@ async def fetch_bytes(
     async with _faults_told(), asyncio.timeout(seconds), open_http(transport) as client:
         sent = client.stream(method, url, headers=said, data=form, timeout=seconds)
         async with sent as response:
-            return response.status_code, await _up_to(limit + 1, response), response.headers
+            return response.status_code, await up_to(limit + 1, response), response.headers
 
 
 def askable(url: str) -> bool:
@@ -143,6 +153,41 @@ def askable(url: str) -> bool:
         return False
 
 
+def below(base: str, link: str) -> str:
+    """The URL to which a link of a server leads, by the very parser that will send it.
+
+    Raises DataUnavailable when that is no URL, is on another origin, or does not lie below the base.
+    """
+    try:
+        root = httpx.URL(f"{base}/")
+        url = root.join(link)
+    except (ValueError, httpx.InvalidURL):
+        raise DataUnavailable("the link to the next page is no URL") from None
+    here, there = ((u.scheme, u.raw_host, u.port, u.userinfo) for u in (root, url))
+    path = url.raw_path.partition(b"?")[0].rstrip(b"/") + b"/"
+    leaves = any(step in path.lower() for step in (b"/../", b"/./", b"%2e", b"%2f", b"%5c"))
+    if here != there or leaves or not path.startswith(root.raw_path):
+        raise DataUnavailable("the next page is on another server")
+    return str(url)
+
+
+async def fetch_json(
+    url: str, *, allowed_origin: str, limit: int, seconds: float, transport: Transport | None = None
+) -> Any:
+    """One JSON document on an origin that is allowed. Raises DataUnavailable for anything else."""
+    if not askable(url) or origin(url) != origin(allowed_origin):
+        raise DataUnavailable("this URL is on another server")
+    status, body, _ = await fetch_bytes(url, limit=limit, seconds=seconds, transport=transport)
+    if status != 200:
+        raise DataUnavailable(f"the server answered {status}")
+    if len(body) > limit:
+        raise DataUnavailable("the server's answer is too large")
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise DataUnavailable("the server's answer is not JSON") from None
+
+
 @asynccontextmanager
 async def _faults_told() -> AsyncIterator[None]:
     try:
@@ -155,7 +200,7 @@ async def _faults_told() -> AsyncIterator[None]:
         raise DataUnavailable(f"the server failed: {type(error).__name__}") from None
 
 
-async def _up_to(limit: int, response: httpx.Response) -> bytes:
+async def up_to(limit: int, response: httpx.Response) -> bytes:
     """The unpacked body, never more than `limit` bytes of it: a small packed answer may be endless."""
     packing = response.headers.get("content-encoding", "identity").strip().lower()
     if packing not in ("", "identity", "gzip", "x-gzip"):

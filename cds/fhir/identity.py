@@ -12,20 +12,21 @@ READ_TYPES = frozenset({
 """Types that become facts; each must name its patient."""
 
 
-_NAMED = READ_TYPES | {
+NAMED_TYPES = READ_TYPES | {
     "AllergyIntolerance", "Appointment", "CarePlan", "Claim", "Coverage", "DiagnosticReport", "DocumentReference",
     "ExplanationOfBenefit", "Goal", "Immunization", "Patient", "RiskAssessment", "ServiceRequest",
 }  # fmt: skip
 """Types that an error names. Whatever else stands in resourceType came from the wire, and may be anything."""
 
 
-def _named(kind: str) -> str:
-    name = kind if kind in _NAMED else "resource"
+def named(kind: str) -> str:
+    """A resource's type as a message may name it, with its article."""
+    name = kind if kind in NAMED_TYPES else "resource"
     return f"an {name}" if name[0] in "AEIO" else f"a {name}"
 
 
 def _subject(kind: str) -> str:
-    return f"{kind}.subject" if kind in _NAMED else "subject"
+    return f"{kind}.subject" if kind in NAMED_TYPES else "subject"
 
 
 def subjects_of(resource: Resource) -> tuple[Reference, ...]:
@@ -115,10 +116,10 @@ class Identity:
         subjects = subjects_of(resource)
         if not all(subject.reference for subject in subjects) or (not subjects and kind in READ_TYPES):
             how = "by identifier only" if any(subject.identifier for subject in subjects) else "for nobody"
-            message = f"{_named(kind)} stands {how}: its subject has no reference"
+            message = f"{named(kind)} stands {how}: its subject has no reference"
             raise WrongPatient(message, expressions=(_subject(kind),))
         if not all(self.owns(subject.reference or "") for subject in subjects):
-            raise WrongPatient(f"{_named(kind)} is about somebody else", expressions=(_subject(kind),))
+            raise WrongPatient(f"{named(kind)} is about somebody else", expressions=(_subject(kind),))
         self._owned |= {subject.reference for subject in subjects}
 
     def _check_server(self, full_url: str) -> None:

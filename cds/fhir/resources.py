@@ -103,6 +103,7 @@ class Resource(Component, frozen=True):
     effective_instant: str | None = None
     effective_period: Period | None = None
     component: tuple[Component, ...] | None = None
+    active: bool | None = None
     birth_date: str | None = None
     gender: str | None = None
     deceased_boolean: bool | None = None
