@@ -158,6 +158,8 @@ def below(base: str, link: str) -> str:
 
     Raises DataUnavailable when that is no URL, is on another origin, or does not lie below the base.
     """
+    if not link.isprintable() or link != link.strip() or "\\" in link:  # what parsers drop or read as a slash
+        raise DataUnavailable("the link to the next page is no URL")
     try:
         root = httpx.URL(f"{base}/")
         url = root.join(link)
