@@ -90,7 +90,7 @@ async def fill(
     identity = Identity(call.patient_id, _bases(call, reach))
     chart = Chart.of(located, identity, vocabulary, failed, policy)
     if policy is not None:
-        policy.check(page for page in found if page.resource_type == "Bundle")
+        policy.check([page for page in found if page.resource_type == "Bundle"])
     _check_others(call, {need.key for need in needs}, identity)
     return Filled(chart, tuple(to_fetch), failed)
 

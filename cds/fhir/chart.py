@@ -79,7 +79,7 @@ class Chart:
             identity.check(resource, full_url)
         if policy is not None:
             policy.check_patient(patient)
-            policy.check(resource for resource, _ in located)
+            policy.check([resource for resource, _ in located])
         once = _once(located)
         medications = _named("Medication", once, identity)
         facts: dict[str, list[Fact]] = {}

@@ -134,6 +134,7 @@ def test_c53_a_slash_a_default_port_and_the_hosts_case_make_no_other_server(
     assert desk.post(call | {"fhirServer": server}).status_code == 200
 
 
+@pytest.mark.proves("R13", "expires_in of 0 or less: 0 requests, 412")
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_c55_an_expired_token_is_not_used(open_desk: Callable[..., Desk], ehr: Ehr, seconds: int) -> None:
     desk, call = asking(open_desk, ehr)
@@ -142,6 +143,7 @@ def test_c55_an_expired_token_is_not_used(open_desk: Callable[..., Desk], ehr: E
     assert ehr.seen == []
 
 
+@pytest.mark.proves("R13", "14 scopes read before fetching")
 @pytest.mark.parametrize(
     ("scope", "resource_type", "may"),
     [
@@ -169,6 +171,30 @@ def test_c55_a_scope_without_the_type_is_not_tried(open_desk: Callable[..., Desk
     desk, call = asking(open_desk, ehr)
     call["fhirAuthorization"] = TOKEN | {"scope": "patient/Patient.read patient/Condition.read"}
     assert "scope has no Observation" in refused(desk, call)
+    assert ehr.seen == []
+
+
+def test_r13_a_token_is_not_used_beyond_its_time(open_desk: Callable[..., Desk]) -> None:
+    slow = Slow(30)
+    desk = open_desk(site(transport=slow, fhir_servers=(BASE,), fetch_seconds=5))
+    token = TOKEN | {"expires_in": 1}
+    call = without(desk.call(kidney()), "creatinine") | {"fhirServer": BASE, "fhirAuthorization": token}
+    started = time.perf_counter()
+    assert desk.post(call).status_code == 412
+    assert time.perf_counter() - started < 2
+    assert slow.calls == 1
+
+
+@pytest.mark.proves("R13", "fhirAuthorization.patient of another: 412 before anything is asked, 8 of 8 spellings")
+@pytest.mark.parametrize("patient", ["p2", "P1", "p1 ", "Patient/p1", "", "p1/_history/1", "p", "p11"])
+def test_r13_a_token_for_another_patient_refuses_the_call(
+    open_desk: Callable[..., Desk], ehr: Ehr, patient: str
+) -> None:
+    desk, call = asking(open_desk, ehr)
+    for body in (call, desk.call(kidney()) | {"fhirServer": BASE}):
+        response = desk.post(body | {"fhirAuthorization": TOKEN | {"patient": patient}})
+        assert (response.status_code, outcome(response)["code"]) == (412, "conflict")
+        assert outcome(response)["expression"] == ["fhirAuthorization.patient"]
     assert ehr.seen == []
 
 

@@ -39,7 +39,8 @@ def audit() -> None:
 def sockets(audit: None) -> Iterator[list[str]]:
     """Every connection and every name asked for while the test runs."""
     global _opened  # noqa: PLW0603 - the hook outlives the test
-    _opened = opened = []
+    opened: list[str] = []
+    _opened = opened
     yield opened
     _opened = None
 
