@@ -25,14 +25,16 @@ from cds.fhir.times import when
 
 
 class Reach(Struct, frozen=True):
-    """Where a site lets Bedside fetch: FHIR bases, how long, and over which transport (None: the network).
+    """What a site lets Bedside read: from which FHIR bases, how long, over which transport (None: the network).
 
-    `servers` is what all calls share about these servers: connections, breakers, places.
+    `policy` says which records are not answered (None: all are); `servers` is what all calls share about these
+    servers: connections, breakers, places. Whoever serves keeps the connections: `async with reach.servers`.
     """
 
     fhir_servers: frozenset[str] = frozenset()
     seconds: float = 5.0
     transport: Transport | None = None
+    policy: Policy | None = None
     servers: Servers = field(default_factory=Servers)
 
     def registered(self, fhir_server: str | None) -> str | None:
@@ -52,14 +54,12 @@ class Filled(Struct, frozen=True):
         _require(needs, self.failed)
 
 
-async def fill(
-    call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach, policy: Policy | None = None
-) -> Filled:
-    """Build the chart of the call's patient. `policy`: which records the site does not answer; None: it answers all.
+async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach: Reach) -> Filled:
+    """Build the chart of the call's patient.
 
     Raises DataUnavailable (412) naming the required keys that could be had neither from prefetch nor by fetching,
     WrongPatient (412) when anything in prefetch or fetched is about somebody else or is of another server than the
-    registered one, and NotForUse (412) when the policy refuses the record.
+    registered one, and NotForUse (412) when the policy of the reach refuses the record.
     """
     if call.authorization and call.authorization.patient not in (None, call.patient_id):
         raise WrongPatient(
@@ -88,9 +88,9 @@ async def fill(
     found = [page for need in needs for page in (pages | fetched).get(need.key, ())]
     located = [pair for page in found for pair in located_in(page)]
     identity = Identity(call.patient_id, _bases(call, reach))
-    chart = Chart.of(located, identity, vocabulary, failed, policy)
-    if policy is not None:
-        policy.check([page for page in found if page.resource_type == "Bundle"])
+    chart = Chart.of(located, identity, vocabulary, failed, reach.policy)
+    if reach.policy is not None:
+        reach.policy.check([page for page in found if page.resource_type == "Bundle"])
     _check_others(call, {need.key for need in needs}, identity)
     return Filled(chart, tuple(to_fetch), failed)
 

@@ -135,6 +135,6 @@ async def test_a_page_that_is_marked_is_refused_with_all_it_holds() -> None:
     body["prefetch"]["creatinine"] |= labelled("R")
     call = read_call(json.dumps(body).encode(), service.hooks, asked=service.keys)
     with pytest.raises(NotForUse, match="a resource of this record is marked as restricted"):
-        await fill(call, service.needs, service.vocabulary, Reach(), Policy())
+        await fill(call, service.needs, service.vocabulary, Reach(policy=Policy()))
     filled = await fill(call, service.needs, service.vocabulary, Reach())
     assert filled.chart.person.source == f"Patient/{ID}"
