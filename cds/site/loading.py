@@ -14,6 +14,7 @@ from cds.errors import SiteError
 from cds.features.needs import union
 from cds.fhir.client import Transport
 from cds.fhir.codes import CodeSet, Vocabulary
+from cds.fhir.policy import Policy
 from cds.risk.model import ModelSettings, RiskModel
 from cds.settings import Settings, read_settings
 from cds.site.finding import add_portions, model_classes, services_found
@@ -82,7 +83,8 @@ def _tenant(found: _Found, settings: Settings, client: Client | None) -> tuple[T
     unavailable: dict[str, str] = {}
     models = dict(_built(found.classes, settings, unavailable))
     vocabulary = _vocabulary(found.classes, models, settings)
-    reach = Reach(frozenset(settings.fhir_servers), settings.fetch_seconds, found.transport)
+    policy = Policy(client.merged, client.test_patients, client.restricted) if client else None
+    reach = Reach(frozenset(settings.fhir_servers), settings.fetch_seconds, found.transport, policy)
     deployed = {}
     for service in found.services.values():
         running = _deployed(service, settings, models, vocabulary, reach, unavailable)

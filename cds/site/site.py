@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from cds.cdshooks.answer import Deployed
 from cds.fhir.codes import Vocabulary
+from cds.fhir.servers import Servers
 from cds.risk.model import RiskModel
 from cds.settings import Settings
 from cds.trust.clients import Client, Clients
@@ -49,6 +50,11 @@ class Site(Struct, frozen=True):
     def served(self) -> tuple[Tenant, ...]:
         """Every tenant that is answered, as the site is set up."""
         return tuple(self.tenants.values()) if self.settings.trust == "clients" else (self.local,)
+
+    def servers(self) -> tuple[Servers, ...]:
+        """What is known of each tenant's FHIR servers; whoever serves keeps their connections."""
+        reaches = [deployed.reach for tenant in self.served() for deployed in tenant.services.values()]
+        return tuple({id(reach.servers): reach.servers for reach in reaches}.values())
 
     def as_recorded(self, model_id: str, settings: Mapping[str, object]) -> RiskModel | None:
         """A model under the settings of a recorded score, which may differ from today's; None when it is gone."""

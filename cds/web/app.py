@@ -1,7 +1,7 @@
 """Puts the rooms together: one application over one site."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime
 
 from fastapi import FastAPI
@@ -35,8 +35,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        state.draining = True
+        async with AsyncExitStack() as kept:
+            for servers in site.servers():
+                await kept.enter_async_context(servers)
+            yield
+            state.draining = True
         if ledger is not None:
             ledger.close()
 
