@@ -1,5 +1,6 @@
 """What a site sets, read once from site.toml and BEDSIDE_* variables; an unknown key is an error."""
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -48,6 +49,10 @@ class Settings(BaseSettings):
     body_bytes: int = Field(default=2 * 1024 * 1024, gt=0)
     at_once: int = Field(default=256, gt=0)
     """Hook calls in progress; one more is answered 503."""
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    """After SIGTERM: how long everything is still answered while readiness already sends callers elsewhere."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of the proxies in front: X-Forwarded-For and -Proto are believed from nobody else."""
     ledger: str | None = None
     ledger_key: SecretStr | None = None
     failures_per_minute: float = Field(default=60.0, gt=0)
@@ -83,6 +88,13 @@ class Settings(BaseSettings):
         if self.trust == "clients" and not (self.public_url and self.clients):
             raise ValueError('trust = "clients" needs public_url and at least one [[clients]] table')
         return self
+
+    @field_validator("proxies", mode="after")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            ipaddress.ip_network(proxy)  # raises ValueError; what is no address would be believed by its spelling
+        return proxies
 
     @field_validator("codes", "units", mode="after")
     @classmethod

@@ -1,18 +1,24 @@
-"""`bedside serve`: the service, on this machine only until callers can prove who they are."""
+"""`bedside serve`: the service, for registered clients, or on this machine only where callers prove nothing."""
 
 import gc
 import ipaddress
 import os
+import resource
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cds.cli.common import RegionOption, SiteOption, err, open_ledger, told
+from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, told
 from cds.errors import SiteError, UnsafeToServe
 from cds.ledger import Ledger
+from cds.ledger.clock import TOLERATED, UNREMARKED
 from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
+from cds.site.proven import proven
+from cds.trust.opening import open_trust
 
 BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
 
@@ -20,24 +26,33 @@ BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
 def serve(
     site: SiteOption = None,
     demo: Annotated[bool, typer.Option("--demo", help="Synthetic patients and a page that plays the EHR.")] = False,
-    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help='The address to listen on. Others than loopback need trust = "clients".')
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     region: RegionOption = None,
 ) -> None:
-    """Answer CDS Hooks calls on this machine."""
+    """Answer CDS Hooks calls. SIGTERM lets the calls in progress end; SIGHUP reads site.toml again."""
     with told():
-        _refuse_strangers(host)
+        no_core_dumps()
         base = f"http://{'[::1]' if ':' in host else host}:{port}"
         settings = demo_settings(site, base, region) if demo else read_settings(site, region=region)
         if settings.trust is None and not demo:
             raise UnsafeToServe(
-                "refused: callers cannot prove who they are yet. "
-                'Use --demo, or set trust = "open-on-loopback" in site.toml'
+                "refused: it is not said who may call. Use --demo, register your EHRs with `bedside client add` and "
+                'set trust = "clients" in site.toml, or, to try it on this machine, trust = "open-on-loopback"'
             )
-        found = load_site(site, settings)
+        _refuse_strangers(host, settings)
+
+        def read() -> Site:
+            return load_site(site, read_settings(site, region=region))
+
+        found = proven(load_site(site, settings))
         ledger = recording(settings, demo=demo)
+        if ledger is not None:
+            refuse_wrong_clock(ledger)
         _say(found, base, demo=demo)
-        run(found, ledger, host, port, demo=demo)
+        run(found, ledger, host, port, demo=demo, read=None if demo else read)
 
 
 def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
@@ -47,6 +62,7 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         trust="open-on-loopback",
         region=region or "north-america",
         default_stage="live",
+        drain_seconds=0,  # whoever plays with the demo waits for nobody
         fhir_servers=(f"{base}/demo/fhir", f"{base.replace('127.0.0.1', 'localhost')}/demo/fhir"),
     )
 
@@ -59,35 +75,77 @@ def recording(settings: Settings, *, demo: bool) -> Ledger | None:
     return open_ledger(settings, demo=demo)
 
 
-def run(site: Site, ledger: Ledger | None, host: str, port: int, *, demo: bool) -> None:
-    """Serve until told to stop; answers in progress are finished and recorded."""
-    import uvicorn
-
+def run(
+    site: Site,
+    ledger: Ledger | None,
+    host: str,
+    port: int,
+    *,
+    demo: bool,
+    read: Callable[[], Site] | None = None,
+) -> None:
+    """Serve until told to stop; answers in progress are finished and recorded. SIGHUP: serve the site of `read`."""
     from cds.web.app import create_app
     from cds.web.log import configure
+    from cds.web.reload import Reload
+    from cds.web.server import Server, configuration
 
     configure()
-    application = create_app(site, ledger, demo=demo)
+    settings = site.settings
+    trust = open_trust(site.clients, settings.public_url, ledger_url(settings)) if settings.trust == "clients" else None
+    application = create_app(site, ledger, demo=demo, trust=trust)
+    state = application.state.bedside
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it for every few requests
-    options: dict[str, Any] = {"loop": "uvloop", "http": "httptools", "timeout_graceful_shutdown": 25}
-    uvicorn.run(
-        application, host=host, port=port, access_log=False, log_level="warning", server_header=False, **options
-    )  # fmt: skip
+    server = Server(
+        configuration(application, host, port, settings.proxies),
+        state,
+        drain_seconds=settings.drain_seconds,
+        reload=Reload(state, read) if read else None,
+    )
+    server.run()
 
 
-def _refuse_strangers(host: str) -> None:
+def no_core_dumps() -> None:
+    """A crash must not write patients and keys to the disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _host_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def refuse_wrong_clock(ledger: Ledger, host: Callable[[], datetime] = _host_clock) -> None:
+    """Raises UnsafeToServe when the database's clock and this machine's are too far apart; warns when they differ."""
+    ahead = ledger.clock_ahead(host)
+    if ahead is None or abs(ahead) <= UNREMARKED:
+        return
+    apart = abs(ahead).total_seconds()
+    said = f"the clocks of the ledger's database and of this machine differ by {apart:.0f} s: set both by NTP"
+    if abs(ahead) > TOLERATED:
+        raise UnsafeToServe(f"refused: {said}")
+    err.print(f"Warning: {said}")
+
+
+def _refuse_strangers(host: str, settings: Settings) -> None:
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise SiteError(f"--host {host} is not an address") from None
-    if not loopback:
-        raise UnsafeToServe(f"refused: {host} is reachable by others, and callers cannot prove who they are yet")
+    if loopback:
+        return
+    if settings.trust != "clients":
+        raise UnsafeToServe(f'refused: {host} is reachable by others, and only trust = "clients" asks who calls')
+    err.print(f"{host} is reachable by others, and speaks plain HTTP: have a proxy with TLS in front of it.")
 
 
 def _say(site: Site, base: str, *, demo: bool) -> None:
-    for name in site.services:
-        err.print(f"{name}: {site.services[name].settings.stage}, {base}/cds-services/{name}")
-    for name, why in site.unavailable.items():
-        err.print(f"{name}: not served ({why})")
-    err.print(f"Open {base}/demo/ in a browser." if demo else f"Discovery: {base}/cds-services")
+    for tenant in site.served():
+        whose = f"{tenant.id}: " if tenant.client else ""
+        for name, deployed in tenant.services.items():
+            err.print(f"{whose}{name}: {deployed.settings.stage}, {base}/cds-services/{name}")
+        for name, why in tenant.unavailable.items():
+            err.print(f"{whose}{name}: not served ({why})")
+    err.print(
+        f"Open {base}/demo/ in a browser." if demo else f"Discovery: {site.settings.public_url or base}/cds-services"
+    )

@@ -2,14 +2,14 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import Engine
 
 from cds.errors import LedgerUnavailable
-from cds.ledger import reading, upkeep
+from cds.ledger import clock, reading, upkeep
 from cds.ledger.database import connect, refuse_unless_current, upgrade
 from cds.ledger.feedback import store
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
@@ -99,6 +99,10 @@ class Ledger:
         """For readiness: the tables are at head, a write is taken, and the key opens the newest row. Raises if not."""
         refuse_unless_current(self._engine)
         upkeep.check(self._engine, self._writer.keyring)
+
+    def clock_ahead(self, host: Callable[[], datetime]) -> timedelta | None:
+        """How far the database's clock is ahead of `host`'s; None on SQLite, which has no clock of its own."""
+        return clock.ahead(self._engine, host)
 
     def close(self, timeout: float = 10.0) -> None:
         """Writes everything that has been accepted, then lets go of the database."""

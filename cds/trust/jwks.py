@@ -52,13 +52,13 @@ class PublicKeys:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._held: dict[str, _Held] = {}
+        self._held: dict[tuple[str, str | None], _Held] = {}  # an issuer that publishes elsewhere now begins anew
 
     def at_hand(self, client: Client, kid: str, now: float) -> Key | None:
         """The key, when it is known and fresh and nothing need be waited for."""
         if client.pinned is not None:
             return client.pinned.get(kid)
-        held = self._held.get(client.issuer)
+        held = self._held.get((client.issuer, client.jwks_url))
         if held is None or now >= held.renew_at:
             return None
         return held.keys.get(kid)
@@ -67,7 +67,7 @@ class PublicKeys:
         """The key, asking the EHR for its set when the set is old or the key unknown, if it may be asked already."""
         if client.pinned is not None or client.jwks_url is None:
             return self.at_hand(client, kid, now)
-        held = self._held.setdefault(client.issuer, _Held())
+        held = self._held.setdefault((client.issuer, client.jwks_url), _Held())
         if held.may_ask(now):
             held.asked_at = now
             held.flight = asyncio.create_task(self._renew(client, client.jwks_url, held, now))

@@ -17,6 +17,7 @@ from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
 from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
 from cds.risk.estimate import NotScored
+from cds.settings import Settings
 from cds.site import Tenant
 from cds.trust import NotTrusted
 from cds.web.body import read_body
@@ -94,11 +95,12 @@ def _refused(state: State, error: BedsideError) -> Response:
 
 async def _discover(state: State, request: Request) -> Response:
     """The caller's own services; to anybody, where the site lets it be read openly, those of every client."""
-    if state.site.settings.discovery == "open":
-        services = {id_: found for tenant in state.site.served() for id_, found in tenant.services.items()}
+    site = state.site
+    if site.settings.discovery == "open":
+        services = {id_: found for tenant in site.served() for id_, found in tenant.services.items()}
     else:
         services = dict((await _tenant(state, request)).services)
-    document = msgspec.json.encode(discovery(services.values(), state.site.settings.cds_hooks))
+    document = msgspec.json.encode(discovery(services.values(), site.settings.cds_hooks))
     etag = f'"{sha256(document).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "max-age=300" if state.trust is None else "private, max-age=300"}
     known = request.headers.get("if-none-match", "")
@@ -124,13 +126,14 @@ async def _deployed(state: State, request: Request) -> Deployed:
 
 
 async def _call(state: State, request: Request) -> Response:
+    settings = state.site.settings  # of this call to its end, whatever site is served by then
     deployed = await _deployed(state, request)
-    body = await read_body(request, state.site.settings.body_bytes)
+    body = await read_body(request, settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
     del body
     seconds = time.perf_counter() - started
-    if seconds > _budget(state, said) and said.error is None and deployed.settings.stage == "live":
+    if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
     sent = await _recorded(state, said, deployed)
     _observe(state, said, deployed, seconds)
@@ -151,8 +154,7 @@ async def _recorded(state: State, said: Answer, deployed: Deployed) -> bytes:
         return said.body
 
 
-def _budget(state: State, said: Answer) -> float:
-    settings = state.site.settings
+def _budget(settings: Settings, said: Answer) -> float:
     return settings.answer_seconds + (settings.fetch_seconds if said.fetched else 0.0)
 
 

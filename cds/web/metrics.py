@@ -12,8 +12,7 @@ class Metrics:
 
     def __init__(self, site: Site) -> None:
         self.registry = CollectorRegistry()
-        served = [deployed for tenant in site.served() for deployed in tenant.services.values()]
-        self._keys = {need.key for deployed in served for need in deployed.needs}
+        self._keys: set[str] = set()
         labels = ("service", "kind", "status")
         self._answers = Counter("bedside_answers", "Hook calls answered", labels, registry=self.registry)
         self._seconds = Histogram(
@@ -32,9 +31,14 @@ class Metrics:
             "bedside_refused_requests", "Requests that were no call", ("status",), registry=self.registry
         )
         self._answer_children: dict[tuple[str, str, int], Counter] = {}
-        self._time_children = {
-            name: self._seconds.labels(name) for name in {deployed.service.id for deployed in served}
-        }
+        self._time_children: dict[str, Histogram] = {}
+        self.know(site)
+
+    def know(self, site: Site) -> None:
+        """Add the labels of a site; those of an earlier one stay, for the calls that began under it."""
+        for deployed in (deployed for tenant in site.served() for deployed in tenant.services.values()):
+            self._keys |= {need.key for need in deployed.needs}
+            self._time_children.setdefault(deployed.service.id, self._seconds.labels(deployed.service.id))
 
     def answered(self, service: str, kind: str, status: int, seconds: float) -> None:
         key = (service, kind, status)

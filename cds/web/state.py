@@ -37,21 +37,36 @@ class State:
         self._tenants = Buckets(Rate(50, 100))
         self.in_progress = 0
         self.draining = False
+        """Nothing is answered any more."""
+        self.leaving = False
+        """Everything is still answered, but readiness sends callers elsewhere."""
+        self.started = False
+        """It has been ready once."""
+        self.stale = False
+        """site.toml was changed into something that cannot be served, and the earlier site still is."""
+
+    def swap(self, site: Site) -> None:
+        """Serve another site from here on; a call that has begun ends under the site it began with."""
+        self.metrics.know(site)
+        if self.trust is not None:
+            self.trust = self.trust.with_clients(site.clients)
+        self.site, self.stale = site, False
 
     async def tenant(
         self, authorization: Sequence[str], endpoint: str, service: str | None = None, address: str = ""
     ) -> Tenant:
         """Whose call it is. Raises NotTrusted when that cannot be proven, TooManyCalls when it comes too often."""
-        if self.trust is None:
-            return self.site.local
+        site, trust = self.site, self.trust  # both of one moment: they may be swapped while a token is verified
+        if trust is None:
+            return site.local
         now = self.clock()
         self._refuse(self._strangers.wait(stranger(address), now.timestamp()))
         try:
-            client = (await self.trust.verify(bearer(authorization), endpoint, now, service)).client
+            client = (await trust.verify(bearer(authorization), endpoint, now, service)).client
         except NotTrusted:
             self._strangers.take(stranger(address), now.timestamp())
             raise
-        found = self.site.tenants.get(client.tenant)
+        found = site.tenants.get(client.tenant)
         if found is None:
             raise NotTrusted("issuer", client.tenant)
         rate = Rate(client.requests_per_second, client.burst)

@@ -1,0 +1,65 @@
+"""Takes a changed site.toml while serving: everything is built and tried aside, then one pointer is swapped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import structlog
+
+from cds.errors import BedsideError, SiteError
+from cds.settings import Settings
+from cds.site import Site
+from cds.site.proven import proven
+from cds.web.state import State
+
+log = structlog.get_logger("bedside")
+
+FIXED = ("trust", "public_url", "ledger", "ledger_key", "drain_seconds", "proxies")
+"""What was opened with the old value at the start; a new one needs a new process."""
+
+Noted = Callable[[Literal["success", "failed"]], Awaitable[None]]
+"""Told of each attempt, for the audit."""
+
+
+async def _unnoted(_: str) -> None:
+    """Where there is no ledger."""
+
+
+class Reload:
+    """One reload at a time. A site that cannot be served leaves the old one in place, and readiness says "stale"."""
+
+    def __init__(self, state: State, read: Callable[[], Site], noted: Noted = _unnoted) -> None:
+        self._state = state
+        self._read = read
+        self._noted = noted
+        self._one = asyncio.Lock()
+
+    async def __call__(self) -> bool:
+        """Whether the site that is served is now the one that the files describe."""
+        async with self._one:
+            try:
+                site = await asyncio.to_thread(self._checked)
+            except BedsideError as error:
+                return await self._kept(error.message)
+            except Exception as error:  # noqa: BLE001 - a site's own code may raise anything, and the old site still stands
+                return await self._kept(type(error).__name__)
+            self._state.swap(site)
+            log.info("configuration taken", services=len(site.services), clients=len(site.clients))
+            await self._noted("success")
+            return True
+
+    def _checked(self) -> Site:
+        site = proven(self._read())
+        if changed := _fixed(self._state.site.settings, site.settings):
+            raise SiteError(f"{', '.join(changed)} cannot change while it runs: restart")
+        return site
+
+    async def _kept(self, why: str) -> bool:
+        self._state.stale = True
+        log.error("configuration not taken: the earlier one stays", why=why)
+        await self._noted("failed")
+        return False
+
+
+def _fixed(old: Settings, new: Settings) -> list[str]:
+    return [name for name in FIXED if getattr(old, name) != getattr(new, name)]
