@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import card, check, ledger, models, score, serve
+from cds.cli import card, check, client, doctor, ledger, models, score, serve
 
 app = typer.Typer(
     name="bedside",
@@ -23,7 +23,9 @@ app.command("card")(card.card)
 app.command("score")(score.score_files)
 app.command("models")(models.show_models)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.command("replay")(ledger.replay)
+app.add_typer(client.app, name="client")
 app.add_typer(ledger.app, name="ledger")
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports any program that `head` cut short

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from cds.web.protocol import BoundedHttp
 from cds.web.state import State
 
 IN_PROGRESS_SECONDS = 25
@@ -93,6 +94,6 @@ def configuration(application: Any, host: str, port: int, proxies: Sequence[str]
     """
     return uvicorn.Config(
         application, host=host, port=port, access_log=False, log_level="warning", server_header=False,
-        timeout_graceful_shutdown=IN_PROGRESS_SECONDS, loop="uvloop", http="httptools", ws="none",
+        timeout_graceful_shutdown=IN_PROGRESS_SECONDS, loop="uvloop", http=BoundedHttp, ws="none",
         proxy_headers=bool(proxies), forwarded_allow_ips=list(proxies),
     )  # fmt: skip
