@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import date, datetime
+from datetime import datetime
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -75,14 +75,11 @@ def _middleware(site: Site) -> list[Middleware]:
 
 
 def _add_demo(app: FastAPI, state: State) -> None:
-    from cds.web.demo.fhir import demo_fhir
-    from cds.web.demo.page import demo_page
+    from cds.web.demo.app import demo_ehr
+    from cds.web.demo.ehr import Ehr
 
-    def today() -> date:
-        return state.clock().date()
-
-    app.include_router(demo_fhir(today), prefix="/demo/fhir")
-    app.include_router(demo_page(today), prefix="/demo")
+    app.state.demo_ehr = Ehr(state.clock)
+    app.include_router(demo_ehr(app.state.demo_ehr))
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:

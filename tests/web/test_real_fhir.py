@@ -54,19 +54,10 @@ def desk(open_desk: Callable[..., Desk], server: tuple[str, Seen]) -> Desk:
     return open_desk(fhir_servers=(server[0],))
 
 
-def token(patient: str) -> Json:
-    return {
-        "access_token": "a-token",
-        "token_type": "Bearer",
-        "expires_in": 60,
-        "scope": "patient/*.rs",
-        "subject": "bedside",
-        "patient": patient,
-    }
-
-
-def call(base: str, of: str) -> Json:
-    return request(of=of) | {"fhirServer": base, "fhirAuthorization": token(of)}
+def call(base: str, of: str, authorization: Json | None = None) -> Json:
+    """A call that carries no data, with the EHR's token when there is one."""
+    carried = {"fhirAuthorization": authorization} if authorization else {}
+    return request(of=of) | {"fhirServer": base} | carried
 
 
 def charts(base: str) -> dict[str, str]:
@@ -96,12 +87,21 @@ def test_every_story_says_the_same_fetched_and_prefetched(desk: Desk, server: tu
 def test_each_search_carries_the_token(desk: Desk, server: tuple[str, Seen]) -> None:
     base, seen = server
     of = charts(base)["refer"]
+    issued = seen.app.state.demo_ehr.fhir_authorization(of, "patient/*.rs", "bedside")
     seen.requests.clear()
-    desk.post(call(base, of))
+    assert desk.post(call(base, of, issued)).json()["cards"]
     assert len(seen.requests) == len(desk.templates)
-    assert {headers["authorization"] for _, headers in seen.requests} == {"Bearer a-token"}
+    assert {headers["authorization"] for _, headers in seen.requests} == {f"Bearer {issued['access_token']}"}
     assert {headers["accept"] for _, headers in seen.requests} == {"application/fhir+json"}
     assert all(of in address for address, _ in seen.requests)
+
+
+def test_a_token_for_another_patient_opens_no_chart(desk: Desk, server: tuple[str, Seen]) -> None:
+    base, seen = server
+    of = charts(base)
+    issued = seen.app.state.demo_ehr.fhir_authorization(of["high"], "patient/*.rs", "bedside")
+    refused = desk.post(call(base, of["refer"], issued | {"patient": of["refer"]}))
+    assert refused.status_code == 412
 
 
 def test_a_search_that_was_cut_is_completed_page_by_page(desk: Desk, server: tuple[str, Seen]) -> None:

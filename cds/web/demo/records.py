@@ -9,16 +9,29 @@ from typing import Any
 from pydantic import ValidationError
 
 from cds.errors import BedsideError
+from cds.web.demo.conduct import CLINICIAN
 from cds.web.demo.stories import Resource, resources_on
 from fhir_fixtures.search import ACCEPTED, read, search
 
 SEARCHED = ACCEPTED
 """The types that can be searched, each with its parameters."""
 
-TYPES = (*SEARCHED, "CarePlan", "CommunicationRequest", "Flag", "Goal", "Task")
+TYPES = (*SEARCHED, "CarePlan", "CommunicationRequest", "Flag", "Goal", "Practitioner", "Task")
 """The types that can be read and created."""
 
+CLINICIAN_RECORD: Resource = {
+    "resourceType": "Practitioner",
+    "id": CLINICIAN.partition("/")[2],
+    "active": True,
+    "name": [{"family": "Demo", "given": ["Clinician"]}],
+}
+
 MOST_CREATED = 500
+Visible = Callable[[Resource], bool]
+
+
+def everything(_resource: Resource) -> bool:
+    return True
 
 
 class Refused(BedsideError):
@@ -37,25 +50,34 @@ class Records:
         self._created: OrderedDict[str, Resource] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, resource_type: str, resource_id: str) -> Resource:
-        _known(resource_type)
-        if found := read(self._all(), resource_type, resource_id):
-            return found
-        raise Refused(404, "not-found", f"no such {resource_type}")
+    def read(self, resource_type: str, resource_id: str, visible: Visible = everything) -> Resource:
+        known(resource_type)
+        if (found := read(self._all(), resource_type, resource_id)) is None:
+            raise Refused(404, "not-found", f"no such {resource_type}")
+        if not visible(found):
+            raise Refused(403, "forbidden", "the token is for another patient or for less")
+        return found
 
-    def search(self, resource_type: str, parameters: Sequence[tuple[str, str]], base: str) -> Resource:
-        """The searchset Bundle; a parameter that the search does not know is an error and never ignored."""
-        _known(resource_type)
+    def search(
+        self, resource_type: str, parameters: Sequence[tuple[str, str]], base: str, visible: Visible = everything
+    ) -> Resource:
+        """The searchset Bundle of what is visible; an unknown parameter is an error and never ignored."""
+        known(resource_type)
+        held = [one for one in self._all() if one["resourceType"] == resource_type and visible(one)]
         try:
-            return search(self._all(), resource_type, parameters, base)
+            return search(held, resource_type, parameters, base)
         except (ValueError, OverflowError) as problem:
             raise Refused(400, "invalid", str(problem)) from None
 
-    def create(self, resource_type: str, sent: Any, resource_id: str, at: datetime) -> Resource:
+    def create(
+        self, resource_type: str, sent: Any, resource_id: str, at: datetime, visible: Visible = everything
+    ) -> Resource:
         """Keeps `sent` under the id given here, after FHIR R4 accepts it; the oldest goes when the store is full."""
-        _known(resource_type)
+        known(resource_type)
         if not isinstance(sent, dict) or sent.get("resourceType") != resource_type:
             raise Refused(400, "invalid", f"the body is no {resource_type}")
+        if not visible(sent):
+            raise Refused(403, "forbidden", "the token is for another patient or for less")
         meta = {"versionId": "1", "lastUpdated": at.isoformat(timespec="milliseconds")}
         resource = {**sent, "id": resource_id, "meta": {**_object(sent.get("meta")), **meta}}
         _validate(resource_type, resource)
@@ -68,10 +90,10 @@ class Records:
     def _all(self) -> list[Resource]:
         with self._lock:
             created = list(self._created.values())
-        return [*resources_on(self._today()), *created]
+        return [CLINICIAN_RECORD, *resources_on(self._today()), *created]
 
 
-def _known(resource_type: str) -> None:
+def known(resource_type: str) -> None:
     if resource_type not in TYPES:
         raise Refused(404, "not-supported", "this server does not keep that type of resource")
 
