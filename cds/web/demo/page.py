@@ -10,10 +10,13 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from cds.web.demo.stories import patients_on
+from cds.web.guard import CSP
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _SAFE = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 _PRIVATE = {**_SAFE, "Cache-Control": "no-store"}
+_PAGE = {**_PRIVATE, "Content-Security-Policy": f"{CSP}; frame-src 'self'"}
+"""The page shows apps of its own origin in a frame, and is shown in nobody's."""
 
 
 def demo_page(today: Callable[[], date]) -> APIRouter:
@@ -24,7 +27,7 @@ def demo_page(today: Callable[[], date]) -> APIRouter:
 
     @router.get("/")
     def demo() -> Response:
-        return Response(page, headers=_PRIVATE, media_type="text/html; charset=utf-8")
+        return Response(page, headers=_PAGE, media_type="text/html; charset=utf-8")
 
     @router.get("/patients.json")
     def patients() -> Response:

@@ -4,10 +4,11 @@ import { markdown } from "./markdown.js";
 
 const INDICATORS = { info: ["i", "Information"], warning: ["!", "Warning"], critical: ["‼", "Critical"] };
 
-function links(card) {
+function links(card, actions) {
   if (!card.links?.length) return null;
+  const launch = (link) => ({ target: null, on: { click: (event) => { event.preventDefault(); actions.launch(link); } } });
   return el("ul", { class: "links" }, card.links.map((link) => el("li", {},
-    safeLink(link.url, { "data-testid": "card-link" }, link.label),
+    safeLink(link.url, { "data-testid": "card-link", ...(link.type === "smart" && launch(link)) }, link.label),
     link.type === "smart" && el("span", { class: "tag" }, "SMART app"))));
 }
 
@@ -57,7 +58,7 @@ export function drawn(card, actions) {
     el("p", { class: "indicator", "data-testid": "card-indicator" }, el("span", { "aria-hidden": "true" }, sign), word),
     el("h3", { "data-testid": "card-summary" }, card.summary),
     el("div", { class: "detail", "data-testid": "card-detail" }, markdown(card.detail ?? "")),
-    links(card) ?? "",
+    links(card, actions) ?? "",
     el("div", { class: "choices" }, choices, card.uuid && overrideMenu(card, react)),
     note, source(card));
   return node;

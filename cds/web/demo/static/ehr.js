@@ -33,6 +33,7 @@ async function exchange(method, url, body, type = "application/json") {
 
 export const patients = () => exchange("GET", new URL("patients.json", document.baseURI).href);
 export const discovery = () => exchange("GET", CDS_BASE);
+export const launched = (context) => exchange("POST", new URL("launch", document.baseURI).href, context);
 export const create = (resource) =>
   exchange("POST", `${FHIR_BASE}/${encodeURIComponent(resource.resourceType)}`, resource, "application/fhir+json");
 

@@ -37,6 +37,7 @@ function drawPatients(patients) {
 }
 
 function open(patient) {
+  state.app?.close();
   state.patient = patient;
   at("welcome").hidden = true;
   at("open-chart").hidden = false;
@@ -72,6 +73,7 @@ async function callHook(hook) {
   for (const button of at("hooks").children) button.setAttribute("aria-pressed", String(button.dataset.hook === hook));
   begin(hook);
   const context = await ehr.contextOf(hook, state.patient.id);
+  state.encounter = context.encounterId;
   for (const service of servicesFor(hook)) {
     const prefetch = at("fetch-itself").checked ? null : await ehr.prefetched(service, context);
     if (turn !== state.turn) return; // another chart was opened meanwhile: nobody would see this answer
@@ -156,6 +158,10 @@ function actionsOf(service) {
     return { ok: told.ok, text: told.ok ? `Recorded: ${words}.` : `Not recorded (HTTP ${told.status || "none"}): ${outcomeTexts(told.response)}` };
   };
   return {
+    launch: async (link) => {
+      state.app = await import("./launch.js");
+      state.app.open(link, { patient: state.patient.id, encounter: state.encounter }, log);
+    },
     override: (card, overrideReason) => {
       const reason = overrideReason?.reason;
       const words = reason ? `overridden, “${reason.display ?? reason.code}”` : "overridden";
