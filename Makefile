@@ -80,4 +80,4 @@ lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	@"$(UV)" pip compile pyproject.toml --extra postgres $(COMPILE) -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove what was built, cached or installed here
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,27 +2,28 @@
 
 import json
 from collections.abc import Iterator
+from typing import Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.screen import Screen
 
 APP = b"<!doctype html><html lang=en><title>Stand-in</title><h1>Stand-in app</h1><p id=where></p></html>"
 STORY = 1
+Size = tuple[int, Literal["light", "dark"]]
 SANDBOX = (
     "allow-forms allow-modals allow-pointer-lock allow-popups allow-popups-to-escape-sandbox "
     "allow-same-origin allow-scripts allow-downloads"
 )
-Size = tuple[int, str]
 
 
 @pytest.fixture
 def panel(browser: Browser, demo_url: str, request: pytest.FixtureRequest) -> Iterator[Screen]:
     """The demo whose cards also link to an app; the app is a page that stands in for one. Width and scheme as told."""
-    width, scheme = getattr(request, "param", (1280, "light"))
+    width, scheme = cast("Size", getattr(request, "param", (1280, "light")))
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(demo_url))
 
