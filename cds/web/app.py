@@ -77,8 +77,10 @@ def _middleware(site: Site) -> list[Middleware]:
 def _add_demo(app: FastAPI, state: State) -> None:
     from cds.web.demo.app import demo_ehr
     from cds.web.demo.ehr import Ehr
+    from cds.web.demo.registered import bedside
 
-    app.state.demo_ehr = Ehr(state.clock)
+    url = state.site.settings.public_url
+    app.state.demo_ehr = Ehr(state.clock, [bedside(url)] if url else [])
     app.include_router(demo_ehr(app.state.demo_ehr))
 
     @app.get("/", include_in_schema=False)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Route, expect
@@ -93,6 +94,27 @@ def test_the_app_leaves_with_the_chart(panel: Screen) -> None:
     opened(panel)
     panel.choose(0)
     assert panel.all("app").count() == 0
+
+
+def test_an_app_of_another_origin_gets_a_tab_and_no_frame(panel: Screen) -> None:
+    elsewhere = panel.page.url.replace("127.0.0.1", "localhost").removesuffix("/demo/")
+    link = {"label": "Elsewhere", "type": "smart", "url": f"{elsewhere}/smart/launch"}
+    card = {"summary": "One", "indicator": "info", "source": {"label": "Test"}, "links": [link]}
+
+    def answer(route: Route) -> None:
+        route.fulfill(json={"cards": [card]})
+
+    panel.page.context.route("**/cds-services/kidney-failure-risk", answer)
+    assert panel.choose(STORY) == "card"
+    with panel.page.expect_popup() as opened_tab:
+        panel.all("card-link").first.click()
+    assert opened_tab.value.url.startswith(f"{elsewhere}/smart/launch?iss=http")
+    assert panel.all("app").count() == 0
+
+
+def test_the_page_frames_its_own_origin_and_is_framed_by_nobody(demo_url: str) -> None:
+    policy = httpx.get(demo_url).headers["content-security-policy"].split("; ")
+    assert {"frame-src 'self'", "frame-ancestors 'none'"} <= set(policy)
 
 
 def test_a_launch_that_comes_after_the_chart_was_left_opens_nothing(panel: Screen) -> None:

@@ -93,11 +93,11 @@ class Visit:
     def code(self, **changed: str | None) -> str:
         return told(self.authorize(**changed))["code"]
 
-    def token(self, code: str, **changed: str | None) -> httpx.Response:
+    def token(self, code: str, /, **changed: str | None) -> httpx.Response:
         usual: Form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK}
         return self._post(usual | {"code_verifier": self.verifier} | changed)
 
-    def refresh(self, refresh_token: str, **changed: str | None) -> httpx.Response:
+    def refresh(self, refresh_token: str, /, **changed: str | None) -> httpx.Response:
         usual: Form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return self._post(usual | changed)
 

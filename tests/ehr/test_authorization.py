@@ -1,12 +1,19 @@
 """The demo's authorization server holds to SMART App Launch, so that an app which passes here meets real rules."""
 
+import httpx
 import msgspec
 import pytest
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from cds.web.demo.conduct import Conduct
-from tests.ehr.standalone import ENCOUNTER, PATIENT, Standalone, Visit, granted, told
+from cds.web.demo.registered import App
+from tests.ehr.running import running
+from tests.ehr.standalone import CALLBACK, ENCOUNTER, KEY, PATIENT, Standalone, Visit, granted, told
 
 
 def conduct(at: Standalone, **changed: object) -> None:
@@ -153,6 +160,9 @@ def test_a_refresh_gives_no_more_than_was_granted(ehr: Standalone) -> None:
         {"exp": 4102444800},
         {"jti": None},
         {"sub": "stranger"},
+        {"sub": ["signing-app"]},
+        {"exp": "soon"},
+        {"iss": {}},
     ],
 )
 def test_an_assertion_that_does_not_hold_is_refused(ehr: Standalone, changed: dict[str, object]) -> None:
@@ -253,3 +263,58 @@ def test_the_conduct_of_this_ehr_can_be_another(ehr: Standalone) -> None:
     body = granted(visit)
     assert "Observation" not in body["scope"]
     assert visit.refresh(body["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_the_keys_of_an_app_are_read_from_where_it_publishes_them(ehr: Standalone) -> None:
+    published = [KEY.as_dict(private=False)]
+
+    async def jwks(_: Request) -> JSONResponse:
+        return JSONResponse({"keys": published})
+
+    with running(Starlette(routes=[Route("/.well-known/jwks.json", jwks)])) as origin:
+        app = App(client_id="publisher", redirect_uris=(CALLBACK,), jwks_url=f"{origin}/.well-known/jwks.json")
+        ehr.ehr.apps["publisher"] = app
+        visit = Visit(ehr, "publisher")
+        assert visit.token(visit.code()).status_code == 200
+        published[0] = ECKey.generate_key("P-384", {"kid": "app-1", "use": "sig"}).as_dict(private=False)
+        assert visit.token(visit.code()).json()["error"] == "invalid_client"
+    assert visit.token(visit.code()).json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("place", ["discovery", "authorize", "token", "keys", "fhir"])
+def test_an_ehr_that_hangs_takes_the_request_and_says_nothing(ehr: Standalone, place: str) -> None:
+    paths = {
+        "discovery": "fhir/.well-known/smart-configuration", "authorize": "auth/authorize", "token": "auth/token",
+        "keys": "auth/jwks", "fhir": f"fhir/Patient/{PATIENT}",
+    }  # fmt: skip
+    method = "POST" if place == "token" else "GET"
+    address = f"{ehr.origin}/demo/{paths[place]}"
+    conduct(ehr, hanging=frozenset({place}), hang_seconds=1.0)
+    with pytest.raises(httpx.ReadTimeout):
+        ehr.http.request(method, address, timeout=0.2)
+    ehr.ehr.conduct = Conduct()
+    assert ehr.http.request(method, address, timeout=5).status_code in {200, 400}
+
+
+HOSTILE = ('"><script>alert(1)</script>', "\\", "\0", "é\n\r", "x" * 5000, "", "{{ 7*7 }}", "javascript:alert(1)")
+
+
+@pytest.mark.parametrize("scope", ["launch openid patient/Patient.r", "launch/patient patient/Patient.r"])
+def test_no_hostile_value_breaks_authorize_or_reaches_a_page_as_markup(ehr: Standalone, scope: str) -> None:
+    tried = 0
+    for name in [*Visit(ehr).question(scope=scope), "choose"]:
+        for value in HOSTILE:
+            question = Visit(ehr).question(scope=scope) | {name: value}
+            answer = ehr.http.get(f"{ehr.origin}/demo/auth/authorize", params=question)
+            assert answer.status_code in {200, 302, 400}, name
+            assert "<script>" not in answer.text
+            assert answer.headers.get("location", CALLBACK).startswith(CALLBACK)
+            tried += 1
+    assert tried >= 80
+
+
+def test_no_hostile_value_breaks_token(ehr: Standalone) -> None:
+    for name in ("grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_assertion"):
+        for value in HOSTILE:
+            visit = Visit(ehr, "signing-app" if name == "client_assertion" else "public-app")
+            assert visit.token("x", **{name: value}).status_code == 400, name

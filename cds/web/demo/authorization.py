@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from authlib.oauth2.base import invalid_error_characters
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Error, OAuth2Payload, OAuth2Request
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from starlette.responses import JSONResponse, Response
@@ -51,6 +52,19 @@ class Payload(OAuth2Payload):
     @property
     def datalist(self) -> Any:
         return self._all
+
+    @property
+    def response_type(self) -> str | None:
+        return _repeatable(super().response_type)
+
+    @property
+    def grant_type(self) -> str | None:
+        return _repeatable(super().grant_type)
+
+
+def _repeatable(text: str | None) -> str | None:
+    """The text, unless OAuth forbids it in an error's description, where authlib would repeat it."""
+    return None if text is None or invalid_error_characters(text) else text
 
 
 class SmartRequestOverHttp(OAuth2Request):

@@ -1,7 +1,7 @@
 """The demo's EHR as its routes share it: the records, what it granted, the apps it knows, and its conduct."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -12,6 +12,9 @@ from joserfc.jwk import KeySet
 from msgspec import DecodeError, json
 from starlette.requests import Request
 
+from cds.errors import DataUnavailable
+from cds.fhir.http import fetch_bytes
+from cds.trust.keys import SET_BYTES
 from cds.web.demo.authorization import SigningKeys, SmartServer
 from cds.web.demo.conduct import Conduct, Place
 from cds.web.demo.kept import Context, Memory, Token
@@ -19,27 +22,19 @@ from cds.web.demo.records import Records
 from cds.web.demo.registered import App
 
 PREFIX = "/demo"
-ReadUrl = Callable[[str], Awaitable[bytes]]
-"""Reads the body behind a URL, for the keys of an app; any exception means that it could not be read."""
+KEY_SECONDS = 5.0
 
 
 class Ehr:
     """One EHR. `conduct` may be replaced at any time, and the next request meets it."""
 
-    def __init__(
-        self,
-        clock: Callable[[], datetime],
-        apps: Iterable[App] = (),
-        conduct: Conduct | None = None,
-        read_url: ReadUrl | None = None,
-    ) -> None:
+    def __init__(self, clock: Callable[[], datetime], apps: Iterable[App] = (), conduct: Conduct | None = None) -> None:
         self.clock = clock
         self.conduct = conduct or Conduct()
         self.apps = {app.client_id: app for app in apps}
         self.memory = Memory(clock)
         self.records = Records(self.today)
         self.keys = SigningKeys()
-        self._read_url = read_url
 
     def today(self) -> date:
         return self.clock().date()
@@ -59,10 +54,11 @@ class Ehr:
             app = self.apps[claims["sub"]]
             if app.jwks is not None:
                 return KeySet.import_key_set(app.jwks)  # type: ignore[arg-type]  # as the app registered it
-            if app.jwks_url is None or self._read_url is None:
+            if app.jwks_url is None:
                 return None
-            return KeySet.import_key_set(json.decode(await self._read_url(app.jwks_url)))
-        except (JoseError, DecodeError, UnicodeError, KeyError, TypeError, ValueError):
+            _, body, _ = await fetch_bytes(app.jwks_url, limit=SET_BYTES, seconds=KEY_SECONDS)
+            return KeySet.import_key_set(json.decode(body))
+        except (JoseError, DecodeError, DataUnavailable, UnicodeError, KeyError, TypeError, ValueError):
             return None
 
     def launch(self, context: Context) -> str:

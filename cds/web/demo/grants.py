@@ -30,6 +30,13 @@ class CodeGrant(AuthorizationCodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     server: "SmartServer"
 
+    @staticmethod
+    def validate_authorization_redirect_uri(request: OAuth2Request, client: Registered) -> str:
+        sent: str | None = request.payload.redirect_uri
+        if not sent or not client.check_redirect_uri(sent):  # said without repeating it, as authlib would
+            raise InvalidRequestError("The redirect_uri is not one that this app has registered.")
+        return sent
+
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         sent = request.payload.data
         client_id = request.client.get_client_id()

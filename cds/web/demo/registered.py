@@ -22,6 +22,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
         return self.jwks_url is None and self.jwks is None
 
 
+def bedside(public_url: str) -> App:
+    """Bedside's own SMART app, at the address under which it is reached; it proves itself by its published keys."""
+    callback, keys = f"{public_url}/smart/callback", f"{public_url}/.well-known/jwks.json"
+    return App(client_id="bedside-demo", redirect_uris=(callback,), jwks_url=keys)
+
+
 class Registered:
     """One app before this server, which decides by its conduct what it may be granted."""
 
