@@ -228,6 +228,13 @@ def test_an_assessment_is_created_only_with_the_scope_and_for_the_patient(ehr: S
     assert [create(reader, PATIENT), create(writer, PATIENT), create(writer, "high-58m")] == [403, 201, 403]
 
 
+def test_a_launch_from_a_worklist_has_no_patient_and_opens_no_chart(ehr: Standalone) -> None:
+    launched = ehr.http.post(f"{ehr.origin}/demo/launch", json={}).json()["launch"]
+    body = granted(Visit(ehr), launch=launched)
+    assert "patient" not in body
+    assert ehr.get(f"Patient/{PATIENT}", body["access_token"]).status_code == 403
+
+
 @pytest.mark.parametrize("sent", [{"patient": "nobody"}, {"patient": PATIENT, "encounter": "x"}, {"secret": "x"}, []])
 def test_a_launch_of_what_is_not_there_is_refused(ehr: Standalone, sent: object) -> None:
     assert ehr.http.post(f"{ehr.origin}/demo/launch", json=sent).status_code in {400, 404}

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from cds.web.app import create_app
+from cds.web.demo.kept import Context, Token
 from fhir_fixtures.search import prefetch
 from tests.cdshooks.charts import AT, Json, request
 from tests.cdshooks.desk import Desk, outcome, site, without
@@ -54,6 +55,14 @@ def desk(open_desk: Callable[..., Desk], server: tuple[str, Seen]) -> Desk:
     return open_desk(fhir_servers=(server[0],))
 
 
+def issued(seen: Seen, of: str) -> Json:
+    """A token for one patient as the EHR hands it to a service."""
+    scope = "patient/*.rs"
+    token = seen.app.state.demo_ehr.memory.access.add(Token("bedside", scope, Context(of), "a-family"), 60)
+    told = {"access_token": token, "token_type": "Bearer", "expires_in": 60, "scope": scope}
+    return told | {"subject": "bedside", "patient": of}
+
+
 def call(base: str, of: str, authorization: Json | None = None) -> Json:
     """A call that carries no data, with the EHR's token when there is one."""
     carried = {"fhirAuthorization": authorization} if authorization else {}
@@ -87,11 +96,11 @@ def test_every_story_says_the_same_fetched_and_prefetched(desk: Desk, server: tu
 def test_each_search_carries_the_token(desk: Desk, server: tuple[str, Seen]) -> None:
     base, seen = server
     of = charts(base)["refer"]
-    issued = seen.app.state.demo_ehr.fhir_authorization(of, "patient/*.rs", "bedside")
+    token = issued(seen, of)
     seen.requests.clear()
-    assert desk.post(call(base, of, issued)).json()["cards"]
+    assert desk.post(call(base, of, token)).json()["cards"]
     assert len(seen.requests) == len(desk.templates)
-    assert {headers["authorization"] for _, headers in seen.requests} == {f"Bearer {issued['access_token']}"}
+    assert {headers["authorization"] for _, headers in seen.requests} == {f"Bearer {token['access_token']}"}
     assert {headers["accept"] for _, headers in seen.requests} == {"application/fhir+json"}
     assert all(of in address for address, _ in seen.requests)
 
@@ -99,8 +108,7 @@ def test_each_search_carries_the_token(desk: Desk, server: tuple[str, Seen]) -> 
 def test_a_token_for_another_patient_opens_no_chart(desk: Desk, server: tuple[str, Seen]) -> None:
     base, seen = server
     of = charts(base)
-    issued = seen.app.state.demo_ehr.fhir_authorization(of["high"], "patient/*.rs", "bedside")
-    refused = desk.post(call(base, of["refer"], issued | {"patient": of["refer"]}))
+    refused = desk.post(call(base, of["refer"], issued(seen, of["high"]) | {"patient": of["refer"]}))
     assert refused.status_code == 412
 
 

@@ -1,9 +1,7 @@
 """The demo's EHR as its routes share it: the records, what it granted, the apps it knows, and its conduct."""
 
-import secrets
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import Any
 
 import anyio
 from joserfc import jws
@@ -17,7 +15,7 @@ from cds.fhir.http import fetch_bytes
 from cds.trust.keys import SET_BYTES
 from cds.web.demo.authorization import SigningKeys, SmartServer
 from cds.web.demo.conduct import Conduct, Place
-from cds.web.demo.kept import Context, Memory, Token
+from cds.web.demo.kept import Context, Memory
 from cds.web.demo.records import Records
 from cds.web.demo.registered import App
 
@@ -64,18 +62,6 @@ class Ehr:
     def launch(self, context: Context) -> str:
         """The opaque value of an EHR launch: good once, and not for long."""
         return self.memory.launches.add(context, self.conduct.launch_seconds)
-
-    def fhir_authorization(self, patient: str, scope: str, subject: str) -> dict[str, Any]:
-        """A token of the EHR's own making, as CDS Hooks' fhirAuthorization hands it to a service."""
-        token = Token(subject, scope, Context(patient), secrets.token_urlsafe(16))
-        return {
-            "access_token": self.memory.access.add(token, self.conduct.token_seconds),
-            "token_type": "Bearer",
-            "expires_in": self.conduct.token_seconds,
-            "scope": scope,
-            "subject": subject,
-            "patient": patient,
-        }
 
 
 def root_of(request: Request) -> str:
