@@ -1,8 +1,22 @@
 """The ledger remembers every answer, card and reaction: no answer leaves without a durable record (D26)."""
 
 from cds.ledger.database import upgrade
+from cds.ledger.events import Event
+from cds.ledger.heads import Head
 from cds.ledger.ledger import Ledger
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.seal import Keyring
+from cds.ledger.verify import Verdict
 
-__all__ = ["AnswerRecord", "FeedbackRecord", "Keyring", "Ledger", "ScoreRecord", "Tally", "upgrade"]
+__all__ = [
+    "AnswerRecord",
+    "Event",
+    "FeedbackRecord",
+    "Head",
+    "Keyring",
+    "Ledger",
+    "ScoreRecord",
+    "Tally",
+    "Verdict",
+    "upgrade",
+]

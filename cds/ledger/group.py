@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from cds.errors import LedgerSealed
 from cds.ledger import rows
+from cds.ledger.chain import Chains, Link
 from cds.ledger.rows import Entry
 from cds.ledger.schema import answers, cards, replays, scores
 from cds.ledger.seal import Keyring
@@ -70,6 +71,7 @@ def insert_group(
     """Inserts every answer that is not a repeat. Called within a transaction; returns the bodies in order."""
     cursor = connection.connection.cursor()
     try:
+        chains = Chains(connection, {entry.tenant for entry in group}, keyring)
         cursor.execute(statements.numbers, (len(group),))
         numbered = [(number, entry) for (number,), entry in zip(cursor.fetchall(), group, strict=True)]
         first = _first_answers(connection, cursor, numbered, statements)
@@ -77,12 +79,18 @@ def insert_group(
         _insert_many(cursor, statements.answer, [(number, *entry.answer) for number, entry in fresh])
         _insert_many(cursor, statements.score, [(number, *score) for number, entry in fresh for score in entry.scores])
         _insert_many(cursor, statements.card, [(number, card) for number, entry in fresh for card in entry.cards])
+        _chain(chains, fresh)
     finally:
         cursor.close()
     if not first:
         return [entry.body for entry in group]
     bodies = _repeat(connection, first, keyring)
     return [bodies[first[number]] if number in first else entry.body for number, entry in numbered]
+
+
+def _chain(chains: Chains, fresh: Sequence[Numbered]) -> None:
+    links = [Link(entry.tenant, "answer", number, entry.recorded_at, entry.digest) for number, entry in fresh]
+    chains.append(links, fresh[0][1].recorded_at if fresh else 0)
 
 
 def _insert_many(cursor: Any, statement: str, values: list[Any]) -> None:

@@ -11,10 +11,13 @@ from sqlalchemy import Engine
 from cds.errors import LedgerUnavailable
 from cds.ledger import clock, reading, upkeep
 from cds.ledger.database import connect, refuse_unless_current, upgrade
+from cds.ledger.events import Event, Note, note
 from cds.ledger.feedback import store
+from cds.ledger.heads import Head, read_heads, signed_heads
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.rows import Entry, entry
 from cds.ledger.seal import Keyring
+from cds.ledger.verify import Verdict, verify
 from cds.ledger.writer import Job, Ticket, Writer
 
 DEADLINE = 2.0  # seconds an answer may wait for its commit
@@ -53,7 +56,7 @@ class Ledger:
         keyring = self._writer.keyring
         await self._soon(lambda connection: store(connection, records, keyring))
 
-    async def _soon(self, work: Entry | Job) -> Any:
+    async def _soon(self, work: Entry | Note | Job) -> Any:
         loop = asyncio.get_running_loop()
         future: Future[Any] = loop.create_future()
         self._writer.submit(Ticket(work, future, loop))
@@ -83,9 +86,12 @@ class Ledger:
         """Reactions by service, model, version, outcome and reason, sorted so."""
         return reading.tallies(self._engine)
 
-    def purge(self, before: datetime) -> int:
-        """Deletes the answers recorded before, with their scores, cards and feedback, and orphans received before."""
-        return upkeep.purge(self._engine, before)
+    def purge(self, before: datetime, at: datetime | None = None) -> int:
+        """Deletes the answers recorded before, with their scores, cards and feedback, and orphans and events before.
+
+        The chain's links stay; `at` (by default `before`) is when its event says that this was done.
+        """
+        return upkeep.purge(self._engine, before, at or before, self._writer.keyring)
 
     def rotate(self, new: Keyring) -> int:
         """Reseals every row under the new ring's current key; returns how many. Pseudonyms stay.
@@ -115,6 +121,30 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def note(self, event: Event) -> None:
+        """Appends an event to its tenant's chain. LedgerUnavailable as for `record`."""
+        await self._soon(note(event, self._writer.keyring))
+
+    def events(self, since: datetime | None = None, batch: int = 500) -> Iterator[Event]:
+        """Every event since, in the order of recording, opened."""
+        return reading.events_of(self._engine, self._writer.keyring, since, batch)
+
+    def heads(self, at: datetime) -> list[Head]:
+        """Where each tenant's chain ends, signed, to be kept in a second place."""
+        return signed_heads(self._engine, self._writer.keyring, at)
+
+    def read_heads(self, text: str) -> list[Head]:
+        """The heads that were kept, one JSON line each. SiteError names a line that this ledger did not sign."""
+        return read_heads(text, self._writer.keyring)
+
+    def tenants(self) -> list[str]:
+        """Everybody who has a chain, or rows from before there were chains."""
+        return reading.tenants(self._engine)
+
+    def verify(self, anchored: Sequence[Head] = ()) -> list[Verdict]:
+        """Walks every tenant's chain against its rows, in one snapshot; stops in each at the first broken place."""
+        return verify(self._engine, self._writer.keyring, anchored)
 
 
 def _too_late() -> LedgerUnavailable:

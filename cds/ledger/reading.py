@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine, Select, case, distinct, func, select
 from sqlalchemy.exc import DBAPIError
 
 from cds.ledger.database import unavailable
+from cds.ledger.events import Event, opened_event
 from cds.ledger.records import AnswerRecord, FeedbackRecord, Tally
 from cds.ledger.rows import micros, opened, opened_feedback
-from cds.ledger.schema import answers, feedback, scores
+from cds.ledger.schema import answers, events, feedback, heads, scores
 from cds.ledger.seal import Keyring
 
 
@@ -59,6 +60,23 @@ def feedback_of(engine: Engine, keyring: Keyring, since: datetime | None, batch:
         last = page[-1].seq
         for row in page:
             yield opened_feedback(row, keyring)
+
+
+def events_of(engine: Engine, keyring: Keyring, since: datetime | None, batch: int) -> Iterator[Event]:
+    """See Ledger.events."""
+    query = select(events).order_by(events.c.seq).limit(batch)
+    if since is not None:
+        query = query.where(events.c.at >= micros(since))
+    last = -1
+    while page := _rows(engine, query.where(events.c.seq > last)):
+        last = page[-1].seq
+        for row in page:
+            yield opened_event(row, keyring)
+
+
+def tenants(engine: Engine) -> list[str]:
+    """See Ledger.tenants."""
+    return [row.tenant for row in _rows(engine, select(heads.c.tenant).order_by(heads.c.tenant))]
 
 
 def tallies(engine: Engine) -> list[Tally]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cds.ledger.canonical import ANSWER, SCORE, answer_digest, row_digest
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord
 from cds.ledger.seal import Keyring
 
@@ -14,13 +15,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 # The order of the values that `entry` makes, after the answer's number, which the database gives.
-ANSWER_COLUMNS = (
-    "seq", "id", "tenant", "service", "hook", "hook_instance", "digest", "patient", "stage", "status", "kind", "reason",
-    "latency_us", "recorded_at", "missing", "repeats", "sealed",
-)  # fmt: skip
-SCORE_COLUMNS = (
-    "answer", "position", "model", "version", "at", "outcome", "reason", "estimates", "inputs",
-)  # fmt: skip
+ANSWER_COLUMNS = ("seq", *ANSWER, "repeats", "sealed")
+SCORE_COLUMNS = ("answer", *SCORE)
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,6 +54,13 @@ class Entry(NamedTuple):
     answer: tuple[Any, ...]
     scores: list[tuple[Any, ...]]
     cards: tuple[str, ...]
+    digest: bytes
+
+    @property
+    def tenant(self) -> str:
+        """Whose chain it will stand in."""
+        tenant: str = self.answer[1]
+        return tenant
 
 
 def micros(moment: datetime) -> int:
@@ -73,22 +76,24 @@ def moment(micros: int) -> datetime:
 def entry(record: AnswerRecord, keyring: Keyring) -> Entry:
     """The rows of one answer, sealed."""
     recorded_at = micros(record.recorded_at)
+    inner = _inner(record)
     answer = (
         record.id, record.tenant, record.service, record.hook, record.hook_instance, record.digest,
         keyring.pseudonym(record.tenant, record.patient), record.stage, record.status, record.kind, record.reason,
         record.latency_us,
-        recorded_at, _text(record.missing), record.repeats, _seal(record, keyring),
+        recorded_at, _text(record.missing), record.repeats,
+        keyring.seal(inner, answer_bound(record.tenant, record.id)),
     )  # fmt: skip
     scores = [_score(position, score) for position, score in enumerate(record.scores)]
-    return Entry(record.replay_key, recorded_at, record.body, answer, scores, record.card_ids)
+    digest = answer_digest(answer[:-2], scores, record.card_ids, inner, keyring)
+    return Entry(record.replay_key, recorded_at, record.body, answer, scores, record.card_ids, digest)
 
 
-def _seal(record: AnswerRecord, keyring: Keyring) -> bytes:
+def _inner(record: AnswerRecord) -> bytes:
     rows = tuple([score.row for score in record.scores])
     at = record.body.find(record.cards)
     cards = record.cards if at < 0 else (at, at + len(record.cards))
-    inner = _Sealed(record.patient, record.user, cards, record.card_ids, record.body, rows)
-    return keyring.seal(_pack.encode(inner), answer_bound(record.tenant, record.id))
+    return _pack.encode(_Sealed(record.patient, record.user, cards, record.card_ids, record.body, rows))
 
 
 def _score(position: int, score: ScoreRecord) -> tuple[Any, ...]:
@@ -140,11 +145,11 @@ def _opened_score(score: Any, row: bytes) -> ScoreRecord:
     )  # fmt: skip
 
 
-def feedback_row(record: FeedbackRecord, answer: int | None, keyring: Keyring) -> dict[str, Any]:
-    """The row of one feedback, its free text sealed."""
+def feedback_row(record: FeedbackRecord, answer: int | None, keyring: Keyring) -> tuple[dict[str, Any], bytes]:
+    """The row of one feedback, its free text sealed, and its digest."""
     fingerprint = _fingerprint(record)
     words = _pack.encode(_SealedWords(record.comment, record.reason_display))
-    return {
+    row = {
         "fingerprint": fingerprint,
         "answer": answer,
         "tenant": record.tenant,
@@ -156,8 +161,9 @@ def feedback_row(record: FeedbackRecord, answer: int | None, keyring: Keyring) -
         "reason_code": record.reason_code,
         "reason_system": record.reason_system,
         "received_at": micros(record.received_at),
-        "sealed": keyring.seal(words, feedback_bound(record.tenant, fingerprint)),
     }
+    digest = row_digest("feedback", tuple(row.values()), words, keyring)
+    return {**row, "sealed": keyring.seal(words, feedback_bound(record.tenant, fingerprint))}, digest
 
 
 def _fingerprint(record: FeedbackRecord) -> str:

@@ -1,9 +1,21 @@
 """The ledger's tables: what may stand in the clear is a column, everything that could name a person is in `sealed`."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
 
 # The revision this code reads and writes. A test holds it to the newest file in migrations/versions.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData()
 
@@ -100,4 +112,47 @@ feedback = Table(
     Index("feedback_answer", "answer"),
     Index("feedback_received_at", "received_at"),
     sqlite_autoincrement=True,
+)
+
+# What happened besides answers and feedback: refused tokens, launches, pages read, the audit itself.
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("at", Micros, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("who", String(64)),  # a keyed pseudonym, as `patient` is
+    Column("patient", String(64)),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("events_at", "at"),
+    sqlite_autoincrement=True,
+)
+
+# Where each tenant's chain ends. Whoever writes locks its tenants' rows here first, in sorted order.
+heads = Table(
+    "heads",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),  # 0: rows of an older ledger, and no chain yet
+    Column("mac", LargeBinary, nullable=False),
+    Column("earlier_answers", BigInteger, nullable=False),  # recorded before there were chains
+    Column("earlier_feedback", BigInteger, nullable=False),
+)
+
+# One link for every answer, feedback and event, in the order of writing. A purge deletes rows and leaves their links.
+links = Table(
+    "links",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("kind", String(8), nullable=False),  # answer, feedback, event
+    Column("seq", BigInteger, nullable=False),  # of the row in the kind's own table
+    Column("due", Micros, nullable=False),  # the time from which the row's retention counts
+    Column("digest", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "n"),
+    sqlite_with_rowid=False,
 )

@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,6 +22,9 @@ from cds.errors import LedgerSealed, SiteError
 SEAL, PSEUDONYM = 32, 32  # bytes of each half of a key
 KEY_ID, NONCE = 4, 12  # bytes in front of every sealed value
 
+Purpose = Literal["pseudonym", "row", "link", "head"]
+_PURPOSES: tuple[Purpose, ...] = ("pseudonym", "row", "link", "head")
+
 
 def key_id(key: bytes) -> bytes:
     """Four bytes that tell keys apart and tell nothing about them."""
@@ -29,13 +32,13 @@ def key_id(key: bytes) -> bytes:
 
 
 class Keyring:
-    """AES-256-GCM under the current key; older keys only open. The pseudonym's secret outlives every rotation.
+    """AES-256-GCM under the current key; older keys only open. The other half outlives every rotation.
 
-    As text (`BEDSIDE_LEDGER_KEY`): base64url of 64 bytes, 32 to seal and 32 for pseudonyms; after a rotation
+    As text (`BEDSIDE_LEDGER_KEY`): base64url of 64 bytes, 32 to seal and 32 for pseudonyms and chain; after a rotation
     "new,old", where both share the second half.
     """
 
-    __slots__ = ("_ciphers", "_keys", "_pseudonym", "_secret", "current_id")
+    __slots__ = ("_ciphers", "_keyed", "_keys", "_secret", "current_id")
 
     def __init__(self, current: bytes, older: tuple[bytes, ...] = (), *, pseudonym: bytes) -> None:
         if any(len(key) != SEAL for key in (current, *older)) or len(pseudonym) != PSEUDONYM:
@@ -43,8 +46,7 @@ class Keyring:
         self._keys = (current, *older)
         self._secret = pseudonym
         self._ciphers = {key_id(key): AESGCM(key) for key in self._keys}
-        derived = HKDF(SHA256(), 32, salt=None, info=b"bedside ledger pseudonym").derive(pseudonym)
-        self._pseudonym = HMAC(derived, SHA256())
+        self._keyed = {purpose: HMAC(_derived(pseudonym, purpose), SHA256()) for purpose in _PURPOSES}
         self.current_id = key_id(current)
 
     def __repr__(self) -> str:
@@ -95,9 +97,18 @@ class Keyring:
 
     def pseudonym(self, tenant: str, patient: str) -> str:
         """The same for the same patient of a tenant, for ever; without the key it leads back to nobody."""
-        keyed = self._pseudonym.copy()  # copied, not made anew: it stands on the road of every answer
-        keyed.update(f"{tenant}|{patient}".encode())
-        return keyed.finalize().hex()
+        return self.mac("pseudonym", f"{tenant}|{patient}".encode()).hex()
+
+    def mac(self, purpose: Purpose, message: bytes) -> bytes:
+        """32 bytes that nobody without the key can make; no purpose's key tells anything about another's."""
+        keyed = self._keyed[purpose].copy()  # copied, not made anew: it stands on the road of every answer
+        keyed.update(message)
+        return keyed.finalize()
+
+    @staticmethod
+    def same(one: str, other: str) -> bool:
+        """Compares two MACs in hex, in constant time."""
+        return hmac.compare_digest(one.encode(), other.encode())
 
     def seal(self, plain: bytes, bound: bytes) -> bytes:
         """`bound` is what the value belongs to: put anywhere else, it does not open."""
@@ -116,6 +127,10 @@ class Keyring:
             return cipher.decrypt(sealed[KEY_ID : KEY_ID + NONCE], sealed[KEY_ID + NONCE :], bound)
         except (InvalidTag, ValueError):
             raise LedgerSealed("a sealed value was altered or moved from another row: it does not open") from None
+
+
+def _derived(secret: bytes, purpose: Purpose) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=f"bedside ledger {purpose}".encode()).derive(secret)
 
 
 def _decoded(part: str, number: int) -> bytes:

@@ -1,43 +1,72 @@
 """What keeps a ledger fit for years: forgetting in time, changing keys, and knowing that it still works."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from cds.errors import SiteError
 from cds.ledger import rows
+from cds.ledger.chain import Chains
 from cds.ledger.database import unavailable
-from cds.ledger.schema import answers, feedback, replays
+from cds.ledger.events import STANDING, Event, event_bound, note
+from cds.ledger.schema import answers, events, feedback, heads, replays
 from cds.ledger.seal import KEY_ID, Keyring
 
 _CHUNK = 200  # rows in one transaction: answers are being recorded meanwhile, and wait for it
 
 
-def purge(engine: Engine, before: datetime) -> int:
+def purge(engine: Engine, before: datetime, at: datetime, keyring: Keyring) -> int:
     """See Ledger.purge. Returns the number of answers deleted."""
     limit = rows.micros(before)
-    old = select(answers.c.seq).where(answers.c.recorded_at < limit).limit(_CHUNK)
-    orphans = select(feedback.c.seq).where(feedback.c.answer.is_(None), feedback.c.received_at < limit).limit(_CHUNK)
     keys = select(replays.c.replay_key).where(replays.c.recorded_at < limit).limit(_CHUNK)
-    _delete_all(engine, replays, "replay_key", keys)  # first: no repeat may be promised an answer that is going
-    gone = _delete_all(engine, answers, "seq", old)  # scores, cards and feedback go by cascade
-    _delete_all(engine, feedback, "seq", orphans)
+    gone = 0
+    try:
+        # First: no repeat may be promised an answer that is going.
+        while _in_transaction(engine, lambda connection: _delete(connection, replays, "replay_key", keys)):
+            pass
+        with engine.connect() as connection:
+            tenants = connection.scalars(select(heads.c.tenant).order_by(heads.c.tenant)).all()
+        for tenant in tenants:
+            event = Event("purge", tenant, at, "success", None, None, {"before": str(limit)})
+            while deleted := _in_transaction(engine, partial(_purge_some, event=event, keyring=keyring)):
+                gone += deleted["answers"]
+    except DBAPIError as error:
+        raise unavailable(error) from None
     return gone
 
 
-def _delete_all(engine: Engine, table: Table, key: str, chunk: Any) -> int:
-    gone = 0
-    while True:
-        try:
-            with engine.begin() as connection:
-                deleted = connection.execute(delete(table).where(table.c[key].in_(chunk))).rowcount
-        except DBAPIError as error:
-            raise unavailable(error) from None
-        if deleted == 0:
-            return gone
-        gone += deleted
+def _in_transaction(engine: Engine, work: Callable[[Connection], Any]) -> Any:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _purge_some(connection: Connection, event: Event, keyring: Keyring) -> dict[str, int] | None:
+    """Some rows of a tenant, and in the same transaction the event that permits their absence; None: there are none."""
+    limit, tenant = int(event.detail["before"]), event.tenant
+    orphans = feedback.c.answer.is_(None) & (feedback.c.received_at < limit)
+    passing = (events.c.at < limit) & events.c.kind.not_in(STANDING)
+    with Chains(connection, [tenant], keyring) as chains:
+        gone = {
+            table.name: _delete(
+                connection, table, "seq", select(table.c.seq).where(table.c.tenant == tenant, old).limit(_CHUNK)
+            )
+            # scores, cards and feedback go with their answer by cascade
+            for table, old in ((answers, answers.c.recorded_at < limit), (feedback, orphans), (events, passing))
+        }
+        if not any(gone.values()):
+            return None
+        told = {name: str(count) for name, count in gone.items()}
+        chains.note([note(msgspec.structs.replace(event, detail={**event.detail, **told}), keyring)])
+    return gone
+
+
+def _delete(connection: Connection, table: Table, key: str, chunk: Any) -> int:
+    return connection.execute(delete(table).where(table.c[key].in_(chunk))).rowcount
 
 
 def succession(old: Keyring, new: Keyring) -> Keyring:
@@ -52,7 +81,7 @@ def succession(old: Keyring, new: Keyring) -> Keyring:
 def rotate(engine: Engine, old: Keyring, new: Keyring) -> int:
     """See Ledger.rotate."""
     resealed = 0
-    for table, key in ((answers, "id"), (feedback, "fingerprint")):
+    for table, key in ((answers, "id"), (feedback, "fingerprint"), (events, "id")):
         while count := _pass(engine, table, key, old, new):  # the last pass finds nothing left under an older key
             resealed += count
     return resealed
@@ -75,14 +104,14 @@ def _pass(engine: Engine, table: Table, key: str, old: Keyring, new: Keyring) ->
 
 
 def _reseal(connection: Connection, table: Table, found: Any, old: Keyring, new: Keyring) -> None:
-    bound_to = rows.answer_bound if table is answers else rows.feedback_bound
+    bound_to = {"answers": rows.answer_bound, "feedback": rows.feedback_bound, "events": event_bound}[table.name]
     fresh = []
     for row in found:
         bound, sealed = bound_to(row.tenant, row.name), bytes(row.sealed)
         ring = old if old.knows(sealed) else new
-        fresh.append({"at": row.seq, "value": new.seal(ring.open(sealed, bound), bound)})
+        fresh.append({"numbered": row.seq, "value": new.seal(ring.open(sealed, bound), bound)})
     if fresh:
-        statement = update(table).where(table.c.seq == bindparam("at")).values(sealed=bindparam("value"))
+        statement = update(table).where(table.c.seq == bindparam("numbered")).values(sealed=bindparam("value"))
         connection.execute(statement, fresh)
 
 

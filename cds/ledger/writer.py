@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cds.errors import LedgerUnavailable
+from cds.ledger.chain import insert_notes
 from cds.ledger.database import unavailable
+from cds.ledger.events import Note
 from cds.ledger.group import REPLAY_WINDOW, Statements, forget_replays, insert_group
 from cds.ledger.rows import Entry
 from cds.ledger.seal import Keyring
@@ -28,7 +30,7 @@ class Ticket:
 
     __slots__ = ("future", "loop", "work")
 
-    def __init__(self, work: Entry | Job, future: Any, loop: AbstractEventLoop) -> None:
+    def __init__(self, work: Entry | Note | Job, future: Any, loop: AbstractEventLoop) -> None:
         self.work, self.future, self.loop = work, future, loop
 
 
@@ -103,7 +105,10 @@ class Writer:
             if entries:
                 bodies = insert_group(self._connection, entries, self._statements, self.keyring)
                 return list(zip(waiting, bodies, strict=True))
-            return [(ticket, ticket.work(self._connection)) for ticket in waiting if not isinstance(ticket.work, Entry)]
+            notes = [ticket.work for ticket in waiting if isinstance(ticket.work, Note)]
+            if notes:
+                insert_notes(self._connection, notes, self.keyring)
+            return [(ticket, _done(ticket.work, self._connection)) for ticket in waiting]
 
     def _is_outage(self, error: Exception) -> bool:
         cause = getattr(error, "orig", None) or error
@@ -132,10 +137,15 @@ class Writer:
 
 
 def _parts(group: list[Ticket]) -> list[list[Ticket]]:
-    """The answers as one transaction, everything else as one each."""
+    """The answers as one transaction, the events as another, everything else as one each."""
     entries = [ticket for ticket in group if isinstance(ticket.work, Entry)]
-    others = [[ticket] for ticket in group if not isinstance(ticket.work, Entry)]
-    return [entries, *others] if entries else others
+    notes = [ticket for ticket in group if isinstance(ticket.work, Note)]
+    others = [[ticket] for ticket in group if not isinstance(ticket.work, Entry | Note)]
+    return [part for part in (entries, notes, *others) if part]
+
+
+def _done(work: Entry | Note | Job, connection: Connection) -> Any:
+    return None if isinstance(work, Entry | Note) else work(connection)
 
 
 def _settle(outcomes: list[tuple[Ticket, Any]]) -> None:

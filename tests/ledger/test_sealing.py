@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cds.errors import LedgerSealed, SiteError
-from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger, ScoreRecord
+from cds.ledger import AnswerRecord, Event, FeedbackRecord, Keyring, Ledger, ScoreRecord
 
 Make = Callable[..., AnswerRecord]
 Rows = Callable[[str], list[Any]]
@@ -23,6 +23,7 @@ CANARIES = {
     "resource": "canary-observation-08c4",
     "comment": "canary-comment-b77d",
     "display": "canary-display-4e19",
+    "detail": "canary-detail-a3c6",
 }
 
 
@@ -47,6 +48,11 @@ def test_d26_a_stolen_database_names_nobody(
         asyncio.run(ledger.record(answer))
         told = a_feedback(answer.card_ids[0], comment=CANARIES["comment"], reason_display=CANARIES["display"])
         asyncio.run(ledger.feedback([told]))
+        read = Event(
+            "page-view", "clinic", answer.recorded_at, "success", CANARIES["user"], answer.patient,
+            {"words": CANARIES["detail"]},
+        )  # fmt: skip
+        asyncio.run(ledger.note(read))
     stolen = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("ledger.db*")))  # the WAL is among them
     assert list(tmp_path.glob("ledger.db-wal"))
     assert b"kfre-4" in stolen, "the scan must see what is in the clear"
@@ -122,7 +128,7 @@ def test_rotation_reseals_every_row_and_keeps_the_pseudonyms(
             asyncio.run(ledger.record(answer))
         asyncio.run(ledger.feedback([a_feedback("orphan"), a_feedback(given[0].card_ids[0])]))
         before = rows("SELECT DISTINCT patient FROM answers")
-        assert ledger.rotate(new) == 449 + 2
+        assert ledger.rotate(new) == 449 + 2 + 1  # and the event with which the chain begins
         assert ledger.rotate(new) == 0
         asyncio.run(ledger.record(given[-1]))
     with Ledger.open(ledger_url, new.alone()) as ledger:
