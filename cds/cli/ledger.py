@@ -89,5 +89,6 @@ def purge(
         if kept is None:
             stop(USAGE, "say --days, or set retention_days in site.toml")
         with open_ledger(settings) as ledger:
-            count = ledger.purge(datetime.now(UTC) - timedelta(days=kept))
+            now = datetime.now(UTC)
+            count = ledger.purge(now - timedelta(days=kept), now)
     out.print(f"{count} answers deleted.")

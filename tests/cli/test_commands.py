@@ -187,7 +187,7 @@ def test_a_sites_own_service_lives_beside_ours(site: Path) -> None:
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
     done = bedside("--help")
-    for word in ("serve", "card", "score", "models", "check", "replay", "ledger", "4 refused for"):
+    for word in ("serve", "card", "score", "models", "check", "replay", "ledger", "audit", "4 refused for"):
         assert word in done.stdout
 
 

@@ -1,0 +1,146 @@
+"""`bedside audit …`: whether anybody has changed the ledger, where its chains end, and who read whom."""
+
+import asyncio
+import os
+import pwd
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from cds.cli.common import FAILED, USAGE, SiteOption, err, instant, open_ledger, out, stop, told
+from cds.cli.ledger import DemoOption
+from cds.errors import SiteError
+from cds.ledger import Event, Head, Ledger, Verdict
+from cds.ledger.audit_event import line, names, of_answer, of_event
+from cds.settings import read_settings
+
+app = typer.Typer(
+    no_args_is_help=True, help="Check the ledger's chains, and export who read whom.", rich_markup_mode=None
+)
+
+
+@app.command()
+def verify(
+    site: SiteOption = None,
+    demo: DemoOption = False,
+    head: Annotated[
+        Path | None, typer.Option(help="Heads that `bedside audit head --out` kept in a second place.")
+    ] = None,
+) -> None:
+    """Walk every chain. Exit code 1 and the first broken place when a row was changed, deleted, added or moved.
+
+    That the newest rows were cut off together with their links shows only with --head, from the last head kept.
+    """
+    with told(), open_ledger(read_settings(site), demo=demo) as ledger:
+        verdicts = ledger.verify(_heads(ledger, head))
+    for verdict in verdicts:
+        out.print(_sentence(verdict))
+    if not verdicts:
+        out.print("The ledger is empty.")
+    if head is None:
+        err.print("Without --head nobody can tell whether the newest rows were cut off.")
+    if any(verdict.broken for verdict in verdicts):
+        raise typer.Exit(FAILED)
+
+
+def _sentence(verdict: Verdict) -> str:
+    earlier = f", {verdict.earlier} rows from before the chain" if verdict.earlier else ""
+    counts = f"{verdict.links} links, {verdict.rows} rows, {verdict.purged} purged{earlier}"
+    if verdict.broken is None:
+        return f"{verdict.tenant}: whole: {counts}"
+    place = f" at {verdict.place}" if verdict.place else ""
+    kind = f" ({verdict.kind})" if verdict.kind else ""
+    return f"{verdict.tenant or 'ledger'}: broken{place}{kind}: {verdict.broken}; before it {counts}"
+
+
+def _heads(ledger: Ledger, file: Path | None) -> list[Head]:
+    if file is None:
+        return []
+    try:
+        return ledger.read_heads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        stop(USAGE, f"{file}: the heads cannot be read")
+    except SiteError as error:
+        stop(FAILED, f"{file}: {error.message}")
+
+
+@app.command("head")
+def head_(
+    site: SiteOption = None,
+    demo: DemoOption = False,
+    file: Annotated[Path | None, typer.Option("--out", help="Append to this file, and print nothing.")] = None,
+) -> None:
+    """Print where each tenant's chain ends, signed. Keep it in a second place, every few minutes.
+
+    Whoever can write to the database can cut off its newest rows; only a head kept elsewhere shows that.
+    """
+    with told(), open_ledger(read_settings(site), demo=demo) as ledger:
+        lines = [msgspec.json.encode(found).decode() for found in ledger.heads(datetime.now(UTC))]
+    if file is None:
+        for found in lines:
+            typer.echo(found)
+        return
+    try:
+        with file.open("a", encoding="utf-8") as kept:
+            kept.writelines(f"{found}\n" for found in lines)
+            kept.flush()
+            os.fsync(kept.fileno())
+    except OSError as error:
+        stop(FAILED, f"{file}: {error.strerror}")
+
+
+@app.command()
+def export(
+    site: SiteOption = None,
+    demo: DemoOption = False,
+    since: Annotated[str | None, typer.Option(help="Only from this day or instant on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only up to this day or instant.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(help="Only about this patient: Patient/ID, or with its server.")
+    ] = None,
+) -> None:
+    """Print every answer and event as a FHIR AuditEvent, one a line. It names patients; the export is recorded."""
+    with told():
+        first, last = (instant(since, "--since") if since else None), (instant(until, "--until") if until else None)
+        with open_ledger(read_settings(site), demo=demo) as ledger:
+            _note(ledger, {"since": since or "", "until": until or ""}, patient)
+            for said in _said(ledger, first, last, patient):
+                typer.echo(line(said))
+
+
+def _note(ledger: Ledger, detail: dict[str, str], patient: str | None) -> None:
+    """Before anything is shown: who reads the audit is audited, in every chain that is read."""
+    now, who = datetime.now(UTC), f"command line: {_who()}"
+    events = [Event("audit-read", tenant, now, "success", who, patient, detail) for tenant in ledger.tenants()]
+
+    async def note() -> None:
+        await asyncio.gather(*map(ledger.note, events))
+
+    asyncio.run(note())
+
+
+def _who() -> str:
+    """By the process, not by a variable that anybody may set."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _said(
+    ledger: Ledger, since: datetime | None, until: datetime | None, patient: str | None
+) -> Iterator[dict[str, Any]]:
+    for answer in ledger.answers(since):
+        if _wanted(answer.recorded_at, until, answer.patient, patient):
+            yield of_answer(answer)
+    for event in ledger.events(since):
+        if _wanted(event.at, until, event.patient, patient):
+            yield of_event(event)
+
+
+def _wanted(at: datetime, until: datetime | None, patient: str | None, asked: str | None) -> bool:
+    return (until is None or at <= until) and (asked is None or names(patient, asked))
