@@ -1,6 +1,7 @@
 """Who may call, and for whom."""
 
 from cds.trust.clients import Client, Clients
+from cds.trust.fallback_replay import FallbackReplays
 from cds.trust.jwks import PublicKeys
 from cds.trust.jwt import Caller, Trust, bearer
 from cds.trust.opening import open_trust
@@ -12,6 +13,7 @@ __all__ = [
     "Caller",
     "Client",
     "Clients",
+    "FallbackReplays",
     "MemoryReplays",
     "NotTrusted",
     "PublicKeys",

@@ -1,6 +1,7 @@
 """Remembers which tokens have been used, so that none is good for a second call."""
 
 from heapq import heappop, heappush
+from threading import Lock
 from typing import Protocol
 
 from msgspec import Struct
@@ -29,15 +30,21 @@ class MemoryReplays:
     def __init__(self) -> None:
         self._used: set[tuple[str, str]] = set()
         self._by_end: list[tuple[float, tuple[str, str]]] = []
+        self._lock = Lock()  # several threads may each have a loop
 
     async def first(self, use: Use, now: float) -> bool:
-        self._forget(now)
+        return self.note(use, now)
+
+    def note(self, use: Use, now: float) -> bool:
+        """True if this token has not been used before."""
         token = (use.issuer, use.jti)
-        if token in self._used:
-            return False
-        self._used.add(token)
-        heappush(self._by_end, (use.until, token))
-        return True
+        with self._lock:
+            self._forget(now)
+            if token in self._used:
+                return False
+            self._used.add(token)
+            heappush(self._by_end, (use.until, token))
+            return True
 
     def __len__(self) -> int:
         return len(self._used)

@@ -54,12 +54,18 @@ class SharedReplays:
     """One thread with one connection; what has queued up is noted in one transaction.
 
     `url` as for the ledger. On SQLite give it a file of its own: the ledger's writer holds its file while it waits for
-    the disk.
+    the disk. With `may_be_out` a database that cannot be reached yet does not stop the start: until it is back, `first`
+    raises LedgerUnavailable.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, may_be_out: bool = False) -> None:
         self._engine = connect(url, create=True)
-        self._create()
+        self._created = False
+        try:
+            self._create()
+        except LedgerUnavailable:
+            if not may_be_out:
+                raise
         self._gathered: dict[AbstractEventLoop, list[Ticket]] = {}
         self._queue: queue.SimpleQueue[list[Ticket] | None] = queue.SimpleQueue()
         self._connection: Any = None  # the driver's own: SQLAlchemy costs more than the insert
@@ -103,6 +109,7 @@ class SharedReplays:
                 metadata.create_all(connection)
         except SQLAlchemyError as error:
             raise unavailable(error) from None
+        self._created = True
 
     def _run(self) -> None:
         while (group := self._queue.get()) is not None:
@@ -127,7 +134,7 @@ class SharedReplays:
             answers = self._note(group)
         except Exception as error:  # noqa: BLE001 - the thread outlives any failure, and nobody may wait for ever
             self._disconnect()
-            answers = [unavailable(error)] * len(group)
+            answers = [error if isinstance(error, LedgerUnavailable) else unavailable(error)] * len(group)
         told: dict[AbstractEventLoop, list[tuple[Ticket, bool | LedgerUnavailable]]] = {}
         for ticket, answer in zip(group, answers, strict=True):
             told.setdefault(ticket.answer.get_loop(), []).append((ticket, answer))
@@ -155,6 +162,8 @@ class SharedReplays:
             self._swept = now
 
     def _connected(self) -> Any:
+        if not self._created:
+            self._create()
         if self._connection is None:
             self._connection = self._engine.raw_connection()
             self._connection.cursor().execute(_RELAXED[self._engine.dialect.name])
