@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     units: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Local unit spellings of one code: "system|code" = {spelling = accepted spelling}."""
 
+    spool: Path | None = None
+    """A folder on a local disk, in which answers wait while the ledger's database is out."""
+    on_audit_failure: Literal["spool", "refuse"] | None = None
+    """What becomes of an answer while it is out; not set: "spool" where there is a folder for it, else "refuse"."""
+
     @field_validator("fhir_servers", mode="after")
     @classmethod
     def _plain_urls(cls, servers: tuple[str, ...]) -> tuple[str, ...]:

@@ -79,8 +79,12 @@ def demo_folder() -> Path:
     return Path(base) / "bedside"
 
 
-def open_ledger(settings: Settings, *, demo: bool = False) -> Ledger:
-    """The site's ledger. Raises SiteError when its key is not set or its tables are not up to date."""
+def open_ledger(settings: Settings, *, demo: bool = False, serving: bool = False) -> Ledger:
+    """The site's ledger. Raises SiteError when its key is not set or its tables are not up to date.
+
+    Only a server has a spool: a command that meets an outage ends, and leaves the spool to the servers.
+    """
+    spool = spool_folder(settings) if serving else None
     if demo and settings.ledger is None:
         folder = demo_folder()
         try:
@@ -88,11 +92,18 @@ def open_ledger(settings: Settings, *, demo: bool = False) -> Ledger:
         except OSError as error:
             raise SiteError(f"{folder}: {error.strerror}; XDG_DATA_HOME says where the demo keeps its ledger") from None
         keyring = Keyring.from_file(folder / "demo.key", create=True)
-        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True)
+        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True, spool=spool)
     if settings.ledger_key is None:
         raise SiteError("BEDSIDE_LEDGER_KEY is not set: `bedside ledger key` makes one")
     keyring = Keyring.parse(settings.ledger_key.get_secret_value())
-    return Ledger.open(ledger_url(settings), keyring, create=demo)
+    return Ledger.open(ledger_url(settings), keyring, create=demo, spool=spool)
+
+
+def spool_folder(settings: Settings) -> Path | None:
+    """Where answers wait while the ledger's database is out; None: they are refused instead."""
+    if settings.on_audit_failure == "spool" and settings.spool is None:
+        raise SiteError('on_audit_failure = "spool" needs a folder: spool = "/var/lib/bedside/spool"')
+    return None if settings.on_audit_failure == "refuse" else settings.spool
 
 
 def ledger_url(settings: Settings) -> str:

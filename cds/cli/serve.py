@@ -72,7 +72,7 @@ def recording(settings: Settings, *, demo: bool) -> Ledger | None:
     if os.environ.get(BENCH_SWITCH) == "off":
         err.print("The ledger is off: nothing is recorded. For benchmarks only.")
         return None
-    return open_ledger(settings, demo=demo)
+    return open_ledger(settings, demo=demo, serving=True)
 
 
 def run(

@@ -111,6 +111,13 @@ def upgrade(url: str) -> None:
         raise unavailable(error) from None
 
 
+def refuse_unless_there(engine: Engine) -> None:
+    """For a ledger that has been open: a SQLite file that has gone is an outage, and no ledger that was never made."""
+    if engine.dialect.name == "sqlite" and not Path(_sqlite_path(engine)).exists():
+        raise LedgerUnavailable("the ledger's file has gone: check BEDSIDE_LEDGER")
+    refuse_unless_current(engine)
+
+
 def refuse_unless_current(engine: Engine) -> None:
     """SiteError unless the tables are those that this code was written for."""
     found = revision(engine)
@@ -138,9 +145,19 @@ def _sqlite_path(engine: Engine) -> str:
     return unquote(str(engine.url.database).removeprefix("file:"))
 
 
+class Unwritable(LedgerUnavailable):
+    """The database is there and does not take this record: no other time and no spool would help."""
+
+
+# PEP 249's names, which every driver gives its own; the others come from a value that no driver can pass on.
+_RECORDS_FAULT = {"DataError", "IntegrityError", "ValueError", "TypeError", "OverflowError"}
+
+
 def unavailable(error: BaseException) -> LedgerUnavailable:
     """What may be said of a database's error: its kind. Its text can hold the row."""
     cause = getattr(error, "orig", None) or error
+    if _RECORDS_FAULT & {kind.__name__ for kind in type(cause).__mro__}:
+        return Unwritable(f"the ledger does not take this record ({type(cause).__name__}): it is not answered")
     # A server that answers gives an SQLSTATE; SQLite names the one case in which there is no file to open.
     unreached = isinstance(error, OperationalError) and getattr(cause, "sqlstate", "") is None
     if unreached or getattr(cause, "sqlite_errorname", "") == "SQLITE_CANTOPEN":

@@ -1,66 +1,125 @@
 """The ledger: an answer's bytes leave only after `record` has returned them, and it returns what is on the disk."""
 
 import asyncio
+import time
 from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from sqlalchemy import Engine
 
-from cds.errors import LedgerUnavailable
+from cds.errors import BedsideError, LedgerUnavailable
 from cds.ledger import clock, reading, upkeep
-from cds.ledger.database import connect, refuse_unless_current, upgrade
+from cds.ledger.database import Unwritable, connect, refuse_unless_current, refuse_unless_there, unavailable, upgrade
 from cds.ledger.events import Event, Note, note
 from cds.ledger.feedback import store
+from cds.ledger.group import Statements
 from cds.ledger.heads import Head, read_heads, signed_heads
+from cds.ledger.outage import Outage
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
-from cds.ledger.rows import Entry, entry
+from cds.ledger.rows import Entry, entry, feedback_row
 from cds.ledger.seal import Keyring
+from cds.ledger.spool import Spool
+from cds.ledger.spool_reading import Spooled
 from cds.ledger.verify import Verdict, verify
 from cds.ledger.writer import Job, Ticket, Writer
 
-DEADLINE = 2.0  # seconds an answer may wait for its commit
+DEADLINE = 2.0  # seconds an answer may wait for its commit, and once more for the spool
 BACKLOG = 1024  # answers that may wait
+PATIENCE = 15.0  # seconds that a group from the spool may take: nobody waits for it
 
 
 class Ledger:
     """Open it once per process with `Ledger.open`; safe from any thread and any event loop."""
 
-    def __init__(self, engine: Engine, keyring: Keyring, *, deadline: float, backlog: int) -> None:
+    def __init__(
+        self, engine: Engine, keyring: Keyring, *, deadline: float, backlog: int, spool: Spool | None, out: bool
+    ) -> None:
         self._engine = engine
         self._deadline = deadline
         self._writer = Writer(engine, keyring, backlog=backlog)
+        self._outage: Outage | None = None
+        if spool is not None:
+            self._outage = Outage(
+                spool, self._patiently, lambda: refuse_unless_there(engine), Statements.compiled(engine.dialect)
+            )
+            if out:
+                self._outage.begin()
 
     @classmethod
     def open(
-        cls, url: str, keyring: Keyring, *, create: bool = False, deadline: float = DEADLINE, backlog: int = BACKLOG
+        cls,
+        url: str,
+        keyring: Keyring,
+        *,
+        create: bool = False,
+        deadline: float = DEADLINE,
+        backlog: int = BACKLOG,
+        spool: Path | None = None,
     ) -> Self:
-        """SiteError unless the tables are up to date; with `create` they are made so first."""
+        """SiteError unless the tables are up to date; with `create` they are made so first.
+
+        With `spool`, a folder, what cannot be recorded while the database is out is kept there, and recorded later;
+        whether the tables are up to date is then found out later too.
+        """
         if create:
             upgrade(url)
-        engine = connect(url, busy_ms=int(deadline * 750))
-        refuse_unless_current(engine)
-        return cls(engine, keyring, deadline=deadline, backlog=backlog)
+        engine, out = connect(url, busy_ms=int(deadline * 750)), False
+        try:
+            refuse_unless_current(engine)
+        except LedgerUnavailable:
+            if spool is None:
+                raise
+            out = True
+        opened = Spool.open(spool, keyring) if spool is not None else None
+        return cls(engine, keyring, deadline=deadline, backlog=backlog, spool=opened, out=out)
 
     async def record(self, answer: AnswerRecord) -> bytes:
         """Returns the body to send once it is durable: its own, or that of the identical call it repeats (D21).
 
+        From the spool no body can be repeated: while the database is out, every call gets its own.
         LedgerUnavailable: it was not recorded, or not in time to know; it must not be sent.
         """
-        body: bytes = await self._soon(entry(answer, self._writer.keyring))
+        body: bytes = await self._durably(entry(answer, self._writer.keyring), Spooled(answer), answer.body)
         return body
 
     async def feedback(self, records: Sequence[FeedbackRecord]) -> None:
         """Appends all of them or none. The same report twice is one; a card we never sent is kept as an orphan."""
         keyring = self._writer.keyring
-        await self._soon(lambda connection: store(connection, records, keyring))
+        if self._outage is not None:
+            _refuse_unwritable(records, keyring)
+        await self._durably(
+            lambda connection: store(connection, records, keyring), Spooled(feedback=tuple(records)), None
+        )
 
-    async def _soon(self, work: Entry | Note | Job) -> Any:
+    async def _durably(self, work: Entry | Note | Job, event: Spooled, kept: Any) -> Any:
+        """In the database, or else in the spool: then the outcome is `kept`."""
+        if self._outage is None:
+            return await self._soon(work, self._deadline)
+        if not self._outage.spooling:
+            try:
+                return await self._soon(work, self._deadline)
+            except Unwritable:
+                raise
+            except LedgerUnavailable:
+                self._outage.begin()
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self._outage.keep(event)
+        except TimeoutError:
+            raise _too_late() from None
+        return kept
+
+    async def _patiently(self, job: Job) -> Any:
+        return await self._soon(job, PATIENCE)
+
+    async def _soon(self, work: Entry | Note | Job, deadline: float) -> Any:
         loop = asyncio.get_running_loop()
         future: Future[Any] = loop.create_future()
         self._writer.submit(Ticket(work, future, loop))
-        timer = loop.call_later(self._deadline, _expire, future)
+        timer = loop.call_later(deadline, _expire, future)
         try:
             return await future
         finally:
@@ -99,20 +158,49 @@ class Ledger:
         Other servers on this database must hold the new ring first (`Keyring.rotated`), or they add rows it missed.
         """
         old, self._writer.keyring = upkeep.succession(self._writer.keyring, new), new
+        if self._outage is not None:
+            self._outage.spool.keyring = new
         return upkeep.rotate(self._engine, old, new)
 
     def check(self) -> None:
         """For readiness: the tables are at head, a write is taken, and the key opens the newest row. Raises if not."""
-        refuse_unless_current(self._engine)
+        refuse_unless_there(self._engine)
         upkeep.check(self._engine, self._writer.keyring)
 
     def clock_ahead(self, host: Callable[[], datetime]) -> timedelta | None:
         """How far the database's clock is ahead of `host`'s; None on SQLite, which has no clock of its own."""
         return clock.ahead(self._engine, host)
 
+    def state(self) -> Literal["ok", "spooling", "failed"]:
+        """For readiness. spooling: the database is out, or has not caught up, and answers are kept in the spool.
+
+        failed: what is answered now would not be recorded, or what waits in the spool cannot be.
+        """
+        outage = self._outage
+        if outage is not None and outage.fault is not None:
+            return "failed"
+        try:
+            self.check()
+        except LedgerUnavailable:
+            return "spooling" if outage is not None and outage.spool.usable() else "failed"
+        except BedsideError:
+            return "failed"
+        if outage is None or not outage.spooling:
+            return "ok"
+        return "spooling" if outage.spool.usable() else "failed"
+
+    def spooled(self) -> int:
+        """Events of this process that wait to be recorded in the database."""
+        return self._outage.spool.events if self._outage is not None else 0
+
     def close(self, timeout: float = 10.0) -> None:
         """Writes everything that has been accepted, then lets go of the database."""
-        if not self._writer.close(timeout):
+        end = time.monotonic() + timeout
+        quiet = self._outage is None or self._outage.close(timeout / 2)
+        finished = self._writer.close(end - time.monotonic())
+        if self._outage is not None:
+            self._outage.spool.close(max(end - time.monotonic(), 0.5), let_go=quiet)
+        if not finished:
             raise LedgerUnavailable("the ledger did not finish writing in time")
         self._engine.dispose()
 
@@ -124,7 +212,7 @@ class Ledger:
 
     async def note(self, event: Event) -> None:
         """Appends an event to its tenant's chain. LedgerUnavailable as for `record`."""
-        await self._soon(note(event, self._writer.keyring))
+        await self._soon(note(event, self._writer.keyring), self._deadline)
 
     def events(self, since: datetime | None = None, batch: int = 500) -> Iterator[Event]:
         """Every event since, in the order of recording, opened."""
@@ -145,6 +233,15 @@ class Ledger:
     def verify(self, anchored: Sequence[Head] = ()) -> list[Verdict]:
         """Walks every tenant's chain against its rows, in one snapshot; stops in each at the first broken place."""
         return verify(self._engine, self._writer.keyring, anchored)
+
+
+def _refuse_unwritable(records: Sequence[FeedbackRecord], keyring: Keyring) -> None:
+    """LedgerUnavailable for one of which no row can be made: in the spool it would be in the way of the others."""
+    try:
+        for record in records:
+            feedback_row(record, None, keyring)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise unavailable(error) from None
 
 
 def _too_late() -> LedgerUnavailable:

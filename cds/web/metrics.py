@@ -1,6 +1,6 @@
 """Counters with closed label sets: nothing that a caller sends ever becomes a label."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from cds.site import Site
 
@@ -30,6 +30,7 @@ class Metrics:
         self._refused = Counter(
             "bedside_refused_requests", "Requests that were no call", ("status",), registry=self.registry
         )
+        self.spooled = Gauge("bedside_spooled_events", "Events that wait for the ledger", registry=self.registry)
         self._answer_children: dict[tuple[str, str, int], Counter] = {}
         self._time_children: dict[str, Histogram] = {}
         self.know(site)

@@ -32,6 +32,8 @@ class State:
         self.clock = clock
         self.trust = trust
         self.metrics = Metrics(site)
+        if ledger is not None:
+            self.metrics.spooled.set_function(ledger.spooled)
         allowed = site.settings.failures_per_minute
         self._strangers = Buckets(Rate(allowed / 60, max(1.0, allowed)))
         self._tenants = Buckets(Rate(50, 100))
