@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from msgspec import structs
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
 from cds.errors import BedsideError, LedgerUnavailable
 from cds.ledger.database import Unwritable
@@ -21,7 +21,7 @@ from cds.ledger.feedback import store
 from cds.ledger.group import Statements, insert_group
 from cds.ledger.records import AnswerRecord
 from cds.ledger.rows import entry
-from cds.ledger.schema import answers, cards, feedback
+from cds.ledger.schema import answers
 from cds.ledger.seal import Keyring
 from cds.ledger.spool import Spool
 from cds.ledger.spool_file import Damaged
@@ -119,10 +119,6 @@ class Outage:
         except Unwritable:
             for event in events:
                 await self._alone(event)
-        if events:
-            # In a transaction of its own: of two processes, one of which brings the answer and the other what was said
-            # of it, whichever commits last sees both.
-            await self._write(join_feedback)
         self._proved = True
         self.spool.recorded(batch)
 
@@ -173,19 +169,3 @@ def _insert_answers(
     # Without a replay key: each of them was sent with its own body, so each stands for itself.
     entries = [entry(structs.replace(record, replay_key=None), keyring) for record in fresh.values()]
     insert_group(connection, entries, statements, keyring)
-
-
-def join_feedback(connection: Connection) -> None:
-    """To the answers that carried its cards: another process may have been told of them before they came."""
-    query = (
-        select(feedback.c.seq.label("report"), answers.c.seq.label("carrier"))
-        .join(cards, cards.c.card == feedback.c.card)
-        .join(answers, answers.c.seq == cards.c.answer)
-        .where(feedback.c.answer.is_(None))
-        .where(answers.c.tenant == feedback.c.tenant, answers.c.service == feedback.c.service)
-        .order_by(answers.c.seq)
-    )
-    found = [{"report": row.report, "carrier": row.carrier} for row in connection.execute(query)]
-    if found:
-        joined = update(feedback).where(feedback.c.seq == bindparam("report")).values(answer=bindparam("carrier"))
-        connection.execute(joined, found)
