@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 
-from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, told
+from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, spool_folder, told
 from cds.errors import SiteError, UnsafeToServe
 from cds.ledger import Ledger
 from cds.ledger.clock import TOLERATED, UNREMARKED
 from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
 from cds.site.proven import proven
-from cds.trust.opening import open_trust
+from cds.trust import Trust, open_trust
 
 BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
 
@@ -92,7 +92,7 @@ def run(
 
     configure()
     settings = site.settings
-    trust = open_trust(site.clients, settings.public_url, ledger_url(settings)) if settings.trust == "clients" else None
+    trust = trusting(site)
     application = create_app(site, ledger, demo=demo, trust=trust)
     state = application.state.bedside
     gc.collect()
@@ -104,6 +104,15 @@ def run(
         reload=Reload(state, read) if read else None,
     )
     server.run()
+
+
+def trusting(site: Site) -> Trust | None:
+    """Who is answered; None where a site is open to this machine."""
+    settings = site.settings
+    if settings.trust != "clients":
+        return None
+    spooling = spool_folder(settings) is not None
+    return open_trust(site.clients, settings.public_url, ledger_url(settings), spooling=spooling)
 
 
 def no_core_dumps() -> None:

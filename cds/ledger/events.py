@@ -29,7 +29,8 @@ COLUMNS = (*EVENT, "sealed")
 class Event(msgspec.Struct, frozen=True):
     """`who` and `patient` stand in the clear only as keyed pseudonyms; they and `detail` are sealed.
 
-    `patient` is written as in an answer: "Patient/…", or "server|Patient/…". The ledger gives the `id`.
+    `patient` is written as in an answer: "Patient/…", or "server|Patient/…". The ledger gives the `id`, where
+    it has none.
     """
 
     kind: Kind
@@ -66,7 +67,7 @@ def note(event: Event, keyring: Keyring) -> Note:
     """The row of an event, sealed, and its digest."""
     at = micros(event.at)
     columns = (
-        str(uuid.uuid4()), event.tenant, event.kind, at, event.outcome,
+        event.id or str(uuid.uuid4()), event.tenant, event.kind, at, event.outcome,
         _pseudonym(event.tenant, event.who, keyring), _pseudonym(event.tenant, event.patient, keyring),
     )  # fmt: skip
     plain = _pack.encode(_Sealed(event.who, event.patient, dict(event.detail)))

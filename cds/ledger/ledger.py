@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+import uuid
 from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from msgspec import structs
 from sqlalchemy import Engine
 
 from cds.errors import BedsideError, LedgerUnavailable
@@ -212,7 +214,8 @@ class Ledger:
 
     async def note(self, event: Event) -> None:
         """Appends an event to its tenant's chain. LedgerUnavailable as for `record`."""
-        await self._soon(note(event, self._writer.keyring), self._deadline)
+        named = structs.replace(event, id=str(uuid.uuid4()))
+        await self._durably(note(named, self._writer.keyring), Spooled(event=named), None)
 
     def events(self, since: datetime | None = None, batch: int = 500) -> Iterator[Event]:
         """Every event since, in the order of recording, opened."""

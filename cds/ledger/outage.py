@@ -16,12 +16,15 @@ from msgspec import structs
 from sqlalchemy import Connection, select
 
 from cds.errors import BedsideError, LedgerUnavailable
+from cds.ledger.chain import Chains, insert_notes
 from cds.ledger.database import Unwritable
+from cds.ledger.events import Event, note
 from cds.ledger.feedback import store
 from cds.ledger.group import Statements, insert_group
 from cds.ledger.records import AnswerRecord
 from cds.ledger.rows import entry
 from cds.ledger.schema import answers
+from cds.ledger.schema import events as events_table
 from cds.ledger.seal import Keyring
 from cds.ledger.spool import Spool
 from cds.ledger.spool_file import Damaged
@@ -150,11 +153,34 @@ class Outage:
 
 def insert_spooled(connection: Connection, events: Iterable[Spooled], statements: Statements, keyring: Keyring) -> None:
     """Within the caller's transaction, in order. Answers and reports that are there already are skipped."""
-    for is_answer, run in groupby(events, lambda event: event.answer is not None):
-        if is_answer:
+    told = list(events)
+    if not told:
+        return
+    with Chains(connection, {tenant for event in told for tenant in _tenants(event)}, keyring):
+        pass  # all locks at once and in order: each run below takes those of its own tenants only
+    for kind, run in groupby(told, _kind):
+        if kind == "answer":
             _insert_answers(connection, [event.answer for event in run if event.answer], statements, keyring)
+        elif kind == "event":
+            _insert_events(connection, [event.event for event in run if event.event], keyring)
         else:
             store(connection, [record for event in run for record in event.feedback], keyring)
+
+
+def _tenants(event: Spooled) -> set[str]:
+    found = {record.tenant for record in event.feedback}
+    return found | {one.tenant for one in (event.answer, event.event) if one is not None}
+
+
+def _kind(event: Spooled) -> str:
+    return "answer" if event.answer else "event" if event.event else "feedback"
+
+
+def _insert_events(connection: Connection, told: Sequence[Event], keyring: Keyring) -> None:
+    names = {event.id for event in told}
+    known = set(connection.scalars(select(events_table.c.id).where(events_table.c.id.in_(names))))
+    fresh = {event.id: event for event in told if event.id not in known}
+    insert_notes(connection, [note(event, keyring) for event in fresh.values()], keyring)
 
 
 def _insert_answers(

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct, msgpack
 
 from cds.errors import SiteError
+from cds.ledger.events import Event
 from cds.ledger.records import AnswerRecord, FeedbackRecord
 from cds.ledger.seal import Keyring
 from cds.ledger.spool_file import DAMAGED, LIVE, SALVAGED, START, Damaged, Frame, SpoolFile
@@ -17,10 +18,11 @@ log = structlog.get_logger("bedside")
 
 
 class Spooled(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One event: an answer, or the reports of one POST, which stand or fall together."""
+    """One event: an answer, the reports of one POST, which stand or fall together, or what else must be told."""
 
     answer: AnswerRecord | None = None
     feedback: tuple[FeedbackRecord, ...] = ()
+    event: Event | None = None
 
 
 _decode = msgpack.Decoder(Spooled).decode

@@ -1,7 +1,7 @@
 """Puts the rooms together: one application over one site."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from fastapi import FastAPI
@@ -35,9 +35,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as kept:
-            for servers in site.servers():
-                await kept.enter_async_context(servers)
+        async with state.kept:
+            await state.keep(site)
             yield
             state.draining = True
         if ledger is not None:

@@ -43,6 +43,7 @@ class Reload:
                 return await self._kept(error.message)
             except Exception as error:  # noqa: BLE001 - a site's own code may raise anything, and the old site still stands
                 return await self._kept(type(error).__name__)
+            await self._state.keep(site)
             self._state.swap(site)
             log.info("configuration taken", services=len(site.services), clients=len(site.clients))
             await self._noted("success")

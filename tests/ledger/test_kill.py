@@ -25,7 +25,7 @@ def test_r53_kills_lose_and_double_nothing(
     )
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
     acknowledged = [line for line in ran.stdout.decode().split("\n") if len(line) == 36]
-    assert len(acknowledged) > 200, "the children must have lived long enough to record"
+    assert len(acknowledged) > 50, "the children must have lived long enough to record"
     with sqlite3.connect(tmp_path / "ledger.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with Ledger.open(sqlite_url, keyring) as ledger:

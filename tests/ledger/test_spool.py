@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from cds.errors import LedgerUnavailable, SiteError
 from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger
+from cds.ledger.events import Event
 from cds.ledger.spool_file import LIVE, START, SpoolFile
 from tests.ledger.test_sealing import CANARIES
 
@@ -416,3 +417,20 @@ def test_r53_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(
         _home(spooling)
     assert [line["log_level"] for line in said] == ["error", "warning"]
     assert "canary" not in str(said)
+
+
+@pytest.mark.proves("R53", "events of an outage: each recorded once, in the chain, on both databases")
+def test_r53_what_else_must_be_told_waits_in_the_spool_too(spooling: Ledger, an_answer: Make, out: Out) -> None:
+    async def told() -> None:
+        with out():
+            for number in range(5):
+                detail = {"reason": str(number)}
+                await spooling.note(
+                    Event("token-refused", "local", an_answer().recorded_at, "refused", None, None, detail)
+                )
+
+    asyncio.run(told())
+    _home(spooling)
+    found = [event.detail["reason"] for event in spooling.events() if event.kind == "token-refused"]
+    assert found == list("01234")
+    assert [verdict.broken for verdict in spooling.verify()] == [None]
