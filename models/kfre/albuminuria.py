@@ -32,7 +32,7 @@ HYPERTENSION = Ever(CODES["hypertension"], holds=active, needs=(CONDITIONS,))
 SEX = Sex()
 _RECENT, _LOOK_BACK = months(12), months(24)
 _TIMED = {entry.code for codes in ACR.codes if codes.name == "uacr_timed" for entry in codes.entries}
-_BOUND_TEXT = re.compile(r"\s*([<>])\s*(\d{1,6}(?:\.\d{1,6})?)(?![\d.])\s*(\S[^<>]{0,20})?\s*", re.ASCII)
+_BOUND_TEXT = re.compile(r"\s*+([<>])\s*+(\d{1,6}(?:\.\d{1,6})?)(?![\d.])\s*+(\S[^<>]{0,20}+)?\s*+", re.ASCII)
 
 
 _NO_RATIO = ("never recorded", "too old", "no date", "not final")
