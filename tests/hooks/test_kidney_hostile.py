@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from cds import plain
-from tests.cdshooks.charts import CREATININE, UACR, Json, condition, kidney, lab, person
+from tests.cdshooks.charts import CREATININE, UACR, UPCR, Json, condition, kidney, lab, person
 from tests.cdshooks.desk import Desk
 
 PAYLOADS = [
@@ -56,7 +56,29 @@ PAYLOADS = [
 ]
 ACTIVE = re.compile(r"<(?!/?(p|strong|em|table|thead|tbody|tr|th|td|br|del)\b)[a-z!/]", re.IGNORECASE)
 AUTOLINK = re.compile(r"(?<![\\])(https?://|ftp://|www\.|mailto:|[A-Za-z0-9._+-]+@[A-Za-z0-9-]+\.)", re.IGNORECASE)
+FOREIGN = re.compile(r"<[^>]*\b(?:href|src|action|srcset|style|on[a-z]+)\s*=", re.IGNORECASE)
+GUIDELINE = "https://kdigo.org/guidelines/ckd-evaluation-and-management/"
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def worded(text: str) -> Json:
+    """Members in which a chart's author writes freely."""
+    coding = {"system": text, "code": text, "display": text, "version": text}
+    return {
+        "note": [{"text": text, "authorString": text}],
+        "text": {"status": "generated", "div": text},
+        "category": [{"coding": [coding], "text": text}],
+        "interpretation": [{"coding": [coding], "text": text}],
+        "referenceRange": [{"text": text, "low": {"unit": text}}],
+        "performer": [{"display": text}],
+        "identifier": [{"system": text, "value": text}],
+    }
+
+
+def named(code: str, text: str) -> Json:
+    """A LOINC code under another name, beside a code of nobody's."""
+    known = {"system": "http://loinc.org", "code": code, "display": text}
+    return {"coding": [{"system": text, "code": text, "display": text}, known], "text": text}
 
 
 def spoiled(text: str) -> list[list[Json]]:
@@ -70,15 +92,28 @@ def spoiled(text: str) -> list[list[Json]]:
         [person(), lab(CREATININE, 2.0, text), lab(UACR, 310, "mg/g"), condition("433144002")],
         [person(), lab(CREATININE, 2.0, text, ago=400), lab(UACR, 310, "mg/g"), condition("433144002")],
         kidney(34, 310, valueQuantity={"value": 310, "unit": text, "code": "mg/g"}),
+        kidney(34, 310, valueQuantity={"value": 310, "unit": "mg/g", "code": text}),
+        kidney(34, 310, valueQuantity={"value": 310, "unit": "mg/g", "comparator": text}),
+        kidney(34, None, lab(UACR, 310, "mg/g", **worded(text)) | {"code": named(UACR, text)}),
+        kidney(34, 310, condition("433144002", **worded(text), recorder={"display": text})),
+        [person(name=[{"text": text, "family": text, "given": [text]}], **worded(text)), *kidney()[1:]],
+        kidney(34, None, lab(UPCR, 900, "mg/g", **worded(text)) | {"code": named(UPCR, text)}),
     ]
 
 
+@pytest.mark.proves(
+    "R21", "42 payloads in 14 charts each: 0 active elements, 0 URLs in the detail, 1 table of 3 columns"
+)
 @pytest.mark.parametrize("text", PAYLOADS, ids=range(len(PAYLOADS)))
 def test_r21_chart_text_is_inert_in_a_card(desk: Desk, text: str) -> None:
+    assert (len(PAYLOADS), len(spoiled(text))) == (42, 14)
+    shown = 0
     for resources in spoiled(text):
         card = desk.card(resources)
         if not card:
             continue
+        shown += 1
+        assert {link["url"] for link in card["links"]} == {GUIDELINE}
         html = GFM.render(card["detail"])
         assert not ACTIVE.search(html), html
         assert not AUTOLINK.search(card["detail"]), card["detail"]
@@ -88,6 +123,8 @@ def test_r21_chart_text_is_inert_in_a_card(desk: Desk, text: str) -> None:
         assert card["summary"].isprintable()
         assert len(card["summary"]) < 140
         assert len(card["detail"]) < 6_000
+        assert not FOREIGN.search(html), html
+    assert shown >= 8
 
 
 @pytest.mark.parametrize("text", PAYLOADS, ids=range(len(PAYLOADS)))

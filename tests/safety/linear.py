@@ -103,7 +103,9 @@ def _beside(items: Sequence[Any]) -> Iterator[str]:
         for sequence in _inner(item):
             yield from _beside(list(sequence))
         letters = _endless(item)
-        for later in flat[at + 1 :] if letters is not None else []:
+        if letters is None:
+            continue
+        for later in flat[at + 1 :]:
             if any(letters & other for other in _all_endless(later)):
                 yield "two repetitions of the same letters side by side"
             if _must(later) and not letters & _letters([later]):
