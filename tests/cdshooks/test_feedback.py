@@ -119,6 +119,7 @@ def test_c90_a_reason_has_a_code_or_a_comment(desk: Desk, reason: Any, status: i
     assert send(desk, entry(overrideReason=reason)).status_code == status
 
 
+@pytest.mark.proves("R48", "several reports of one card are appended: 3 cards, 4 reports")
 def test_c91_many_cards_and_many_reports_of_one_are_appended(desk: Desk) -> None:
     cards = [desk.card(kidney())["uuid"] for _ in range(3)]
     assert send(desk, *(entry(card=card) for card in cards)).status_code == 200
@@ -128,6 +129,7 @@ def test_c91_many_cards_and_many_reports_of_one_are_appended(desk: Desk) -> None
     assert (tally.cards, tally.reports) == (3, 4)
 
 
+@pytest.mark.proves("R48", "feedback on a uuid that is none of ours: 200")
 def test_c93_a_card_that_we_never_sent_is_kept_as_an_orphan(desk: Desk) -> None:
     assert send(desk, entry(card="not-even-a-uuid")).status_code == 200
     (tally,) = desk.ledger.tallies()

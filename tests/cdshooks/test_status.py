@@ -116,6 +116,7 @@ def _token(desk: Desk, ehr: Ehr) -> Json:
     return desk.call(kidney()) | {"fhirServer": BASE, "fhirAuthorization": TOKEN | {"patient": "p2"}}
 
 
+@pytest.mark.proves("R51", "13 charts that are not eligible, low risk or out of domain: 200 and no card")
 @pytest.mark.parametrize("row", SILENCE)
 def test_c83_not_eligible_low_risk_and_out_of_domain_are_silent(desk: Desk, row: str) -> None:
     resources, reason = SILENCE[row]
@@ -127,6 +128,7 @@ def test_c83_not_eligible_low_risk_and_out_of_domain_are_silent(desk: Desk, row:
     assert kept.scores[0].outcome == ("risk" if reason is None else "not-scored")
 
 
+@pytest.mark.proves("R51", "4 charts that a clinician can correct: one info card that names what is missing")
 @pytest.mark.parametrize("row", CORRECTABLE)
 def test_c83_what_a_clinician_can_correct_is_one_info_card(desk: Desk, row: str) -> None:
     resources, reason, text = CORRECTABLE[row]
@@ -136,6 +138,7 @@ def test_c83_what_a_clinician_can_correct_is_one_info_card(desk: Desk, row: str)
     assert (desk.last().kind, desk.last().scores[0].reason) == ("card", reason)
 
 
+@pytest.mark.proves("R51", "8 ways in which data cannot be had or conflict: 412, nothing shown")
 @pytest.mark.parametrize("row", UNAVAILABLE)
 def test_c83_what_could_not_be_had_or_is_in_conflict_is_412(open_desk: Open, ehr: Ehr, row: str) -> None:
     desk = open_desk(fhir_servers=(BASE,))
@@ -150,6 +153,8 @@ def test_c83_what_could_not_be_had_or_is_in_conflict_is_412(open_desk: Open, ehr
     assert kept.body == response.content
 
 
+@pytest.mark.proves("R51", "7 broken models: 500 with a correlation id, nothing shown")
+@pytest.mark.proves("R25", "NaN, infinity, 1.0000001, -0.1 and no estimate: no card")
 @pytest.mark.parametrize("broken", MODELS)
 def test_c83_a_model_that_breaks_is_500_under_an_id(
     open_desk: Open, broken: type[Kfre4], capfd: pytest.CaptureFixture[str]
@@ -176,6 +181,7 @@ def test_c83_a_service_that_breaks_is_500_and_says_nothing_of_why(
     assert CANARY not in response.text + said.out + said.err
 
 
+@pytest.mark.proves("R51", "overload: 503 with Retry-After, nothing recorded")
 def test_c83_too_many_calls_at_once_is_503(desk: Desk) -> None:
     desk.state.in_progress = desk.site.settings.at_once
     response = desk.post(desk.call(kidney()))
@@ -188,6 +194,7 @@ def test_c83_too_many_calls_at_once_is_503(desk: Desk) -> None:
     assert desk.state.in_progress == 0
 
 
+@pytest.mark.proves("R51", "draining: 503 with Retry-After")
 def test_c83_draining_is_503(desk: Desk) -> None:
     desk.state.draining = True
     for path in (PATH, f"{PATH}/feedback"):

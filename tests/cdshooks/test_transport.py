@@ -43,6 +43,7 @@ def test_c04_resources_in_cards_are_objects(desk: Desk) -> None:
     assert [r["resourceType"] for r in resources] == ["RiskAssessment", "ServiceRequest"]
 
 
+@pytest.mark.proves("R15", "15 bodies that are no JSON object: 400, nothing recorded")
 @pytest.mark.parametrize(
     "body",
     [
@@ -94,6 +95,7 @@ def test_c06_no_content_type_is_taken_from_a_server_but_not_from_a_browser(desk:
     assert desk.http.post(PATH, content=body, headers={"Origin": "https://elsewhere.example"}).status_code == 415
 
 
+@pytest.mark.proves("R16", "5 content encodings: 415")
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "GZIP", "gzip, identity"])
 def test_c06_an_encoded_body_gets_415(desk: Desk, coding: str) -> None:
     assert desk.post(desk.call(kidney()), content_encoding=coding).status_code == 415
@@ -116,6 +118,7 @@ def test_c07_depth_64_is_read_and_65_is_not(desk: Desk) -> None:
             assert response.status_code == (200 if depth == 64 else 400), (opened, depth)
 
 
+@pytest.mark.proves("R14", "nesting of 65 to 600,000: 400")
 @pytest.mark.parametrize("depth", [65, 1_000, 100_000, 600_000])
 def test_c07_a_bomb_gets_400(desk: Desk, depth: int) -> None:
     for opened, closed in ((b"[", b"]"), (b"[ ", b"] "), (b"[\n", b"]\n")):
@@ -124,6 +127,7 @@ def test_c07_a_bomb_gets_400(desk: Desk, depth: int) -> None:
     assert desk.post(nested(min(depth, 200_000))).status_code == 400
 
 
+@pytest.mark.proves("R14", "2,097,152 bytes: 200; one more: 413, with a length, without one and with a lying one")
 def test_c07_the_limit_on_bytes_counts_what_arrives(desk: Desk) -> None:
     limit = desk.site.settings.body_bytes
     assert limit == 2 * 1024 * 1024
@@ -145,6 +149,7 @@ def test_c07_the_limit_on_bytes_counts_what_arrives(desk: Desk) -> None:
     )
 
 
+@pytest.mark.proves("R14", "10,000 entries: 200; 10,001: 413")
 def test_c07_ten_thousand_entries_and_one_more(desk: Desk) -> None:
     call = desk.call(kidney())
     entry = {"resource": {"resourceType": "Condition", "subject": {"reference": "Patient/p1"}}}

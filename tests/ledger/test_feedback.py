@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cds.errors import LedgerUnavailable
 from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger, ScoreRecord, Tally
@@ -32,6 +34,7 @@ def test_feedback_comes_back_as_it_was_reported(ledger: Ledger, an_answer: Make,
     assert list(ledger.feedback_records()) == given
 
 
+@pytest.mark.proves("R48", "a report that comes again is kept once")
 def test_r48_the_same_report_twice_is_one(ledger: Ledger, a_feedback: Feedback, rows: Rows) -> None:
     once = a_feedback("c", outcome="accepted", suggestions=("a", "b"))
     twice = a_feedback("c", outcome="accepted", suggestions=("b", "a"), received_at=once.received_at + MINUTE)
@@ -42,6 +45,7 @@ def test_r48_the_same_report_twice_is_one(ledger: Ledger, a_feedback: Feedback, 
     assert rows("SELECT count(*) FROM feedback") == [(2,)]
 
 
+@pytest.mark.proves("R48", "feedback on an unknown card is kept, joined to nothing")
 def test_an_unknown_card_is_kept_as_an_orphan(ledger: Ledger, a_feedback: Feedback, rows: Rows) -> None:
     asyncio.run(ledger.feedback([a_feedback("4b1ee0a7-0000-4000-8000-000000000000")]))
     assert rows("SELECT answer FROM feedback") == [(None,)]
@@ -114,6 +118,50 @@ def test_r48_any_sequence_of_reports_ends_in_the_right_tallies(
             asyncio.run(ledger.feedback([_told(a_feedback, answers, report) for report in post]))
         found = {(tally.outcome, tally.reason): (tally.cards, tally.reports) for tally in ledger.tallies()}
     assert found == _expected(sequence)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
+@pytest.mark.proves("R48", "10,000 random sequences in make proof (500 in make test): the right tallies after each")
+def test_r48_ten_thousand_sequences_end_in_the_right_tallies(
+    tmp_path: Path, keyring: Keyring, an_answer: Make, a_feedback: Feedback, campaign: Callable[[int], int]
+) -> None:
+    chance, count = Random(48), campaign(10_000)
+    for start in range(0, count, BATCH):
+        told = {f"service-{n}": _random_sequence(chance) for n in range(min(BATCH, count - start))}
+        with Ledger.open(f"sqlite:///{tmp_path / f'{start}.db'}", keyring, create=True) as ledger:
+            asyncio.run(_tell_all(ledger, told, an_answer, a_feedback))
+            found: dict[str, dict[tuple[str, str | None], tuple[int, int]]] = {name: {} for name in told}
+            for tally in ledger.tallies():
+                found[tally.service][tally.outcome, tally.reason] = (tally.cards, tally.reports)
+        assert found == {name: _expected(sequence) for name, sequence in told.items()}
+
+
+BATCH = 100
+"""Sequences that share a ledger, each about a service of its own, and are told at the same time."""
+
+
+def _random_sequence(chance: Random) -> list[Report]:
+    return [
+        (
+            chance.randrange(4),
+            chance.choice(["accepted", "overridden"]),
+            chance.randrange(5),
+            chance.choice([None, "x", "y"]),
+        )
+        for _ in range(chance.randrange(26))
+    ]
+
+
+async def _tell_all(ledger: Ledger, told: dict[str, list[Report]], an_answer: Make, a_feedback: Feedback) -> None:
+    async def one(service: str, sequence: list[Report]) -> None:
+        answers = [an_answer(service=service) for _ in range(4)]
+        await asyncio.gather(*(ledger.record(answer) for answer in answers))
+        for post in _batched(sequence, 1 + len(sequence) % 4):
+            reports = [_told(a_feedback, answers, report) for report in post]
+            await ledger.feedback([structs.replace(report, service=service) for report in reports])
+
+    await asyncio.gather(*(one(service, sequence) for service, sequence in told.items()))
 
 
 def _batched(sequence: list[Report], size: int) -> list[list[Report]]:

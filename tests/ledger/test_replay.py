@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from cds.ledger import AnswerRecord, Keyring, Ledger
 
 Make = Callable[..., AnswerRecord]
@@ -12,6 +14,7 @@ Rows = Callable[[str], list[Any]]
 SECOND = timedelta(seconds=1)
 
 
+@pytest.mark.proves("R47", "100 repeats, 60 of them at once: 1 row, 1 body, counter at 100, on SQLite and PostgreSQL")
 def test_r47_a_hundred_repeats_are_one_row_and_one_body(ledger: Ledger, an_answer: Make, rows: Rows) -> None:
     first = an_answer(replay_key="k", body=b"first")
 

@@ -39,6 +39,9 @@ def chosen(*resources: Json) -> str:
 OWN = "36.13 CKD-EPI 2021"
 
 
+@pytest.mark.proves(
+    "R35", "3 comparators on creatinine and eGFR: not scored; preliminary and in error each by its rule"
+)
 @pytest.mark.parametrize(
     ("resources", "answer"),
     [

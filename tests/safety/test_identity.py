@@ -123,6 +123,9 @@ def mixed(random: Random) -> Mixed:
     return found
 
 
+@pytest.mark.proves(
+    "R31", "10,000 mixed bundles: 0 charts with another's resource, 0 refusals of the right patient's own"
+)
 def test_r31_ten_thousand_mixed_bundles() -> None:
     everything = CodeSet("all", [Entry("loinc", "2160-0"), Entry("loinc", "9318-7")])
     vocabulary = Vocabulary([*LAB_CODES.values(), everything])
@@ -148,6 +151,7 @@ def test_r31_ten_thousand_mixed_bundles() -> None:
     assert min(refused, built) > BUNDLES // 5  # both happen, or the test would show nothing
 
 
+@pytest.mark.proves("R31", "29 spellings of a subject that is not surely the patient: 29 refused")
 @pytest.mark.parametrize("subject", THEIRS, ids=repr)
 def test_d19_every_doubtful_subject_is_refused(subject: Json | None) -> None:
     resource = clinical(Random(0), 1, "Observation", subject, "foreign")
@@ -236,6 +240,7 @@ def alarming(random: Random, number: int) -> Json:
     return entry
 
 
+@pytest.mark.proves("R31", "300 whole calls with one resource of another's: 300 answers of 412, 0 cards")
 def test_r31_no_card_from_another_patients_resource(kidney: Deployed, call: Callable[[], Json]) -> None:
     clean = told(tell(kidney, call()))
     assert clean, "the story gets a card"

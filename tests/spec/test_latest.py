@@ -13,6 +13,7 @@ from tests.spec.charts import AT, LAB_CODES, chart, dated, latest, patient, rows
 CREATININE = Latest(lab_series("creatinine"), within=months(12))
 
 
+@pytest.mark.proves("R35", "10 statuses of a result: only final, amended and corrected count")
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
@@ -37,6 +38,9 @@ def test_d8_only_final_amended_and_corrected_results_count(status: str, answer: 
     assert latest(table, CREATININE) == answer
 
 
+@pytest.mark.proves(
+    "R35", "a newer preliminary or registered result is said; entered-in-error and cancelled are as if absent"
+)
 @pytest.mark.parametrize(
     ("status", "note"),
     [
@@ -105,6 +109,7 @@ UNUSABLE = [
 ]
 
 
+@pytest.mark.proves("R35", "a newest result with a comparator, dataAbsentReason or wrong unit blocks the older ones")
 @pytest.mark.parametrize(("cells", "why"), [case[1:] for case in UNUSABLE], ids=[case[0] for case in UNUSABLE])
 def test_d8_the_newest_result_blocks_older_ones_when_it_is_unusable(cells: str, why: str) -> None:
     table = f"""

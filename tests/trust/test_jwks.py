@@ -91,6 +91,7 @@ async def test_r7_a_life_is_what_the_issuer_says_within_bounds(
     assert len(server.asked) == 2
 
 
+@pytest.mark.proves("R7", "a withdrawn key is refused within its life")
 async def test_r7_a_withdrawn_key_is_refused_when_its_life_is_over(server: KeyServer, client: Client) -> None:
     keys = PublicKeys(server.fetch)
     assert await knows(keys, client, "ec-1", T)
@@ -100,6 +101,7 @@ async def test_r7_a_withdrawn_key_is_refused_when_its_life_is_over(server: KeySe
     assert await knows(keys, client, "ec-2", T + 600)
 
 
+@pytest.mark.proves("R7", "1,000 unknown kids within a minute: 1 fetch")
 async def test_r7_c99_a_thousand_unknown_kids_cause_one_fetch(server: KeyServer, client: Client) -> None:
     keys = PublicKeys(server.fetch)
     assert await knows(keys, client, "ec-1", T)
@@ -127,6 +129,7 @@ async def test_c99_a_new_key_is_found_by_one_more_fetch(server: KeyServer, clien
     assert len(server.asked) == 2
 
 
+@pytest.mark.proves("R7", "rotation with overlap: 0 of 10,000 calls refused")
 async def test_r7_a_rotation_with_overlap_refuses_nobody(server: KeyServer, client: Client) -> None:
     """10,000 calls in 100 minutes; every 20 minutes a key is published and used a minute later."""
     keys = PublicKeys(server.fetch)
@@ -145,6 +148,7 @@ def _published(second: float) -> list[Json]:
     return [{**public(key())[0], "kid": f"ec-{generation}"} for generation in range(newest - overlap, newest + 1)]
 
 
+@pytest.mark.proves("R7", "100 callers at a cold start: 1 fetch")
 async def test_r7_at_a_cold_start_all_callers_share_one_fetch(server: KeyServer, client: Client) -> None:
     keys = PublicKeys(server.fetch)
     server.open.clear()
@@ -157,6 +161,7 @@ async def test_r7_at_a_cold_start_all_callers_share_one_fetch(server: KeyServer,
     assert len(server.asked) == 1
 
 
+@pytest.mark.proves("R7", "stale keys serve for 24 h of failures, and not after")
 @pytest.mark.parametrize(
     ("status", "body", "fault"),
     [

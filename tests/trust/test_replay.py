@@ -106,6 +106,7 @@ async def test_c103_a_token_that_is_refused_is_not_used_up(server: KeyServer, re
     await accepted(door, token())
 
 
+@pytest.mark.proves("R6", "one token 100 times at once: 1 accepted, in memory and on SQLite")
 async def test_r6_of_a_hundred_uses_at_once_one_is_the_first(replays: ReplayStore) -> None:
     assert sum(await asyncio.gather(*(replays.first(use(), T) for _ in range(TIMES)))) == 1
 
@@ -122,6 +123,7 @@ def _worker(url: str, start: Any, answers: Any) -> None:
     store.close()
 
 
+@pytest.mark.proves("R6", "8 processes with one token 100 times each: 1 of 800 accepted, on SQLite and PostgreSQL")
 def test_r6_c103_of_eight_workers_with_one_token_one_accepts_it_once(url: str) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cds.trust", __name__])  # imported once, not by each of them
@@ -162,6 +164,7 @@ def _rows(engine: Engine) -> int:
         return connection.execute(select(func.count()).select_from(jti)).scalar_one()
 
 
+@pytest.mark.proves("R6", "rows never more than the tokens of the last life")
 async def test_r6_used_tokens_are_forgotten_when_they_could_no_longer_come(url: str) -> None:
     store, engine = SharedReplays(url), connect(url)
     for second in range(0, 2000, 5):

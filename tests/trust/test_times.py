@@ -39,6 +39,7 @@ def server() -> KeyServer:
 skews = st.integers(-120, 120)
 
 
+@pytest.mark.proves("R5", "generated exp, iat and skew within 120 s either way: accepted exactly inside the rule")
 @given(
     exp=st.one_of(st.integers(T - 400, T + 400), skews.map(lambda skew: T + skew)),
     iat=st.one_of(st.integers(T - 700, T + 400), skews.map(lambda skew: T + skew)),
@@ -77,6 +78,7 @@ NO_TIMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.proves("R5", "what is no time in exp, iat or nbf (booleans, strings, NaN, 1e999): refused, never a fault")
 @pytest.mark.parametrize("member", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("value", NO_TIMES, ids=lambda value: value[:12].decode() or "nothing")
 async def test_r5_what_is_no_time_is_refused_and_never_a_fault(member: str, value: bytes, server: KeyServer) -> None:

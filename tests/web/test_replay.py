@@ -37,6 +37,7 @@ def test_silence_is_replayed_too(desk: Desk) -> None:
     assert counts(desk) == [2]
 
 
+@pytest.mark.proves("R47", "the same hookInstance with another body: computed anew, other ids")
 def test_another_body_is_computed_anew(desk: Desk) -> None:
     call = desk.call(kidney(34, 310))
     first = desk.post(call).json()["cards"][0]
@@ -83,6 +84,7 @@ def test_what_was_fetched_is_never_replayed(open_desk: Open, ehr: Ehr) -> None:
     assert counts(desk) == [0, 0]
 
 
+@pytest.mark.proves("R47", "errors are never replayed: 6 of 6 computed anew")
 def test_errors_are_never_replayed(open_desk: Open, desk: Desk) -> None:
     broken = open_desk(with_models(site(), kfre_4=Raises))
     for server, body in (
@@ -136,6 +138,10 @@ async def _interleaved(
     return wrong
 
 
+@pytest.mark.proves(
+    "R32",
+    "200 patients at once, 50 rounds in make proof (2 in make test): 10,000 of 10,000 answers match their patient",
+)
 @pytest.mark.proof
 def test_r32_two_hundred_patients_at_once_each_get_their_own_answer(desk: Desk, campaign: Callable[[int], int]) -> None:
     rounds = campaign(50)
