@@ -36,9 +36,7 @@ def chosen(*resources: Json, limit: float | None = None, who: Json | None = None
     return f"{answer.bound or 'exactly'} {answer.value:.4g}, {answer.method}"
 
 
-@pytest.mark.proves(
-    "R35", "< and > on urine albumin, coded or as text: a bound is used only where it proves something"
-)
+@pytest.mark.proves("R35", "< and > on urine albumin, coded or as text: a bound is used only where it proves something")
 @pytest.mark.parametrize(
     ("resources", "answer"),
     [

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from re import _constants as op  # type: ignore[attr-defined]  # re's own tree: there is no public one
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as op  # re's own tree: there is no public one
+from re import _parser as parser
 from typing import Any
 
 MANY = 64

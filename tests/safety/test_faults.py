@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -35,22 +36,30 @@ def faults(open_desk: Open, ehr: Ehr) -> dict[str, Callable[[], Sent]]:
     desk = open_desk(fhir_servers=(BASE,))
     found: dict[str, Callable[[], Sent]] = {}
     for name, (chart, _) in SILENCE.items():
-        found[name] = lambda chart=chart: (desk, desk.call(chart), 200, 0)
+        found[name] = made(desk, partial(desk.call, chart), 200, 0)
     for name, (chart, _, _) in CORRECTABLE.items():
-        found[name] = lambda chart=chart: (desk, desk.call(chart), 200, 1)
+        found[name] = made(desk, partial(desk.call, chart), 200, 1)
     for name, (make, _, _) in UNAVAILABLE.items():
-        found[name] = lambda make=make: (desk, make(desk, ehr), 412, 0)
+        found[name] = made(desk, partial(make, desk, ehr), 412, 0)
     for name, spoil in ELSEWHERE.items():
-        found[name] = lambda spoil=spoil: (desk, spoil(desk.call(kidney())), 400, 0)
+        found[name] = made(desk, partial(spoiled, desk, spoil), 400, 0)
     for broken in MODELS:
         server = open_desk(with_models(site(), kfre_4=broken))
-        found[broken.__name__] = lambda server=server: (server, server.call(kidney()), 500, 0)
+        found[broken.__name__] = made(server, partial(server.call, kidney()), 500, 0)
     service = open_desk(with_service(site(), failing))
-    found["a service that fails"] = lambda: (service, service.call(kidney()), 500, 0)
+    found["a service that fails"] = made(service, partial(service.call, kidney()), 500, 0)
     closed = open_desk()
     closed.ledger.close()
-    found["no ledger"] = lambda: (closed, closed.call(kidney()), 503, 0)
+    found["no ledger"] = made(closed, partial(closed.call, kidney()), 503, 0)
     return found
+
+
+def made(desk: Desk, body: Callable[[], Any], status: int, cards: int) -> Callable[[], Sent]:
+    return lambda: (desk, body(), status, cards)
+
+
+def spoiled(desk: Desk, spoil: Callable[[Json], Any]) -> Any:
+    return spoil(desk.call(kidney()))
 
 
 def control(desk: Desk) -> Sent:
