@@ -164,6 +164,7 @@ def test_d8_time_is_effective_date_time_or_instant_or_the_end_of_the_period(cell
     assert answer.when == dated(when)
 
 
+@pytest.mark.proves("R57", "17 look-backs at their last second: leap day, month end, partial dates and offsets")
 @pytest.mark.parametrize(
     ("at", "effective", "answer"),
     [

@@ -14,6 +14,7 @@ from tests.spec.charts import AT, Json, chart, dated, patient, told
 URL = "http://hl7.org/fhir/StructureDefinition/patient-sexParameterForClinicalUse"
 
 
+@pytest.mark.proves("R57", "birthDate whole, YYYY-MM and YYYY, and on 29 February: 16 ages at their boundaries")
 @pytest.mark.parametrize(
     ("born", "at", "answer"),
     [
