@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, spool_folder, told
-from cds.errors import SiteError, UnsafeToServe
+from cds.errors import LedgerUnavailable, SiteError, UnsafeToServe
 from cds.ledger import Ledger
 from cds.ledger.clock import TOLERATED, UNREMARKED
 from cds.settings import Settings, read_settings
@@ -126,7 +126,10 @@ def _host_clock() -> datetime:
 
 def refuse_wrong_clock(ledger: Ledger, host: Callable[[], datetime] = _host_clock) -> None:
     """Raises UnsafeToServe when the database's clock and this machine's are too far apart; warns when they differ."""
-    ahead = ledger.clock_ahead(host)
+    try:
+        ahead = ledger.clock_ahead(host)
+    except LedgerUnavailable:
+        return  # where the ledger can do without its database for a while, readiness compares them later
     if ahead is None or abs(ahead) <= UNREMARKED:
         return
     apart = abs(ahead).total_seconds()

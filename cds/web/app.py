@@ -6,7 +6,6 @@ from datetime import datetime
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from cds.ledger import Ledger
@@ -16,6 +15,8 @@ from cds.web.cds_services import cds_services
 from cds.web.errors import on_error
 from cds.web.guard import Guard
 from cds.web.health import health
+from cds.web.keeping import keep, let_go
+from cds.web.origins import NamedOrigins
 from cds.web.state import State, utc_now
 
 
@@ -35,10 +36,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with state.kept:
-            await state.keep(site)
+        await keep(state.site)
+        try:
             yield
+        finally:
             state.draining = True
+            await let_go(state.site)  # which another may have taken the place of since
         if ledger is not None:
             ledger.close()
 
@@ -49,7 +52,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         routes=[*cds_services(state)],
-        middleware=_middleware(site),
+        middleware=_middleware(state),
         exception_handlers=dict.fromkeys((404, 405, 422), on_error) | {Exception: on_error},
     )
     app.state.bedside = state
@@ -59,18 +62,11 @@ def create_app(
     return app
 
 
-def _middleware(site: Site) -> list[Middleware]:
-    layers = [Middleware(Guard, loopback_only=site.settings.trust != "clients")]
-    origins = {origin for tenant in site.tenants.values() if tenant.client for origin in tenant.client.browser_origins}
-    origins |= set(site.settings.browser_origins)
-    if origins:
-        layers.append(Middleware(
-            CORSMiddleware,
-            allow_origins=sorted(origins),
-            allow_methods=["GET", "POST", "OPTIONS"],
-            allow_headers=["Authorization", "Content-Type", "Accept"],
-        ))  # fmt: skip
-    return layers
+def _middleware(state: State) -> list[Middleware]:
+    return [
+        Middleware(Guard, loopback_only=state.site.settings.trust != "clients"),
+        Middleware(NamedOrigins, state=state),
+    ]
 
 
 def _add_demo(app: FastAPI, state: State) -> None:

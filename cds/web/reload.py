@@ -10,6 +10,7 @@ from cds.errors import BedsideError, SiteError
 from cds.settings import Settings
 from cds.site import Site
 from cds.site.proven import proven
+from cds.web.keeping import keep, let_go_later
 from cds.web.state import State
 
 log = structlog.get_logger("bedside")
@@ -33,6 +34,7 @@ class Reload:
         self._read = read
         self._noted = noted
         self._one = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def __call__(self) -> bool:
         """Whether the site that is served is now the one that the files describe."""
@@ -43,11 +45,18 @@ class Reload:
                 return await self._kept(error.message)
             except Exception as error:  # noqa: BLE001 - a site's own code may raise anything, and the old site still stands
                 return await self._kept(type(error).__name__)
-            await self._state.keep(site)
+            earlier = self._state.site
+            await keep(site)
             self._state.swap(site)
+            self._leave(earlier)
             log.info("configuration taken", services=len(site.services), clients=len(site.clients))
             await self._noted("success")
             return True
+
+    def _leave(self, earlier: Site) -> None:
+        task = asyncio.create_task(let_go_later(earlier))
+        self._leaving.add(task)  # the loop alone would let go of it half way
+        task.add_done_callback(self._leaving.discard)
 
     def _checked(self) -> Site:
         site = proven(self._read())

@@ -1,7 +1,6 @@
 """What the routes share: the site, the ledger, the clock, and how much is in progress."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from cds.errors import Overloaded, TooManyCalls, UnsafeToServe
@@ -38,7 +37,6 @@ class State:
         allowed = site.settings.failures_per_minute
         self._strangers = Buckets(Rate(allowed / 60, max(1.0, allowed)))
         self._tenants = Buckets(Rate(50, 100))
-        self.kept = AsyncExitStack()
         self.in_progress = 0
         self.draining = False
         """Nothing is answered any more."""
@@ -48,11 +46,6 @@ class State:
         """It has been ready once."""
         self.stale = False
         """site.toml was changed into something that cannot be served, and the earlier site still is."""
-
-    async def keep(self, site: Site) -> None:
-        """Keep the connections to this site's FHIR servers open between calls, until the process ends."""
-        for servers in site.servers():
-            await self.kept.enter_async_context(servers)
 
     def swap(self, site: Site) -> None:
         """Serve another site from here on; a call that has begun ends under the site it began with."""

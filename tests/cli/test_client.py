@@ -7,8 +7,7 @@ import httpx
 import pytest
 import respx
 import tomlkit
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cds.cli import site_toml
 from cds.cli.main import app

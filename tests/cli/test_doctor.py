@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import respx
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cds.cli.main import app
 from cds.web.app import create_app
@@ -57,7 +56,7 @@ def test_the_demos_fhir_server_is_found_well_for_cards(demo: str) -> None:
 def test_a_real_fhir_server_with_smart_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = pytest.importorskip("sekmet.config")
-    from sekmet.main import create_app as sekmet
+    from sekmet.main import create_app as sekmet  # type: ignore[import-untyped]
 
     settings = config.Settings()
     with served(sekmet(settings)) as (host, port):

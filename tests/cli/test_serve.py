@@ -3,6 +3,8 @@
 import re
 import shutil
 import signal
+import time
+import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -14,8 +16,8 @@ import pytest
 from cds.ledger import Keyring, Ledger
 from cds.web.server import configuration
 from tests.cli.command import bedside
-from tests.trust.ehr import ISSUER, key, public
-from tests.web.process import SITE, Served
+from tests.trust.ehr import ISSUER, key, public, token
+from tests.web.process import SITE, Served, wait_until
 
 
 @pytest.fixture
@@ -72,17 +74,24 @@ def test_registered_clients_are_served_on_every_address_behind_tls(server: Serve
     assert server.running.wait(30) == 0
 
 
-@pytest.mark.proves("R55", "SIGHUP with a client revoked: it is refused from then on, in the same process")
+def knock(server: Served) -> int:
+    """The status that the registered client gets for discovery, with a good token."""
+    now = int(time.time())
+    sent = token(aud="https://cds.example.org/cds-services", iat=now, exp=now + 300, jti=str(uuid.uuid4()))
+    return httpx.get(f"{server.base}/cds-services", headers={"Authorization": f"Bearer {sent}"}).status_code
+
+
+@pytest.mark.proves("R56", "a client revoked in site.toml: 200 before SIGHUP, 401 after, in the same process")
 def test_a_client_that_is_revoked_is_refused_after_a_hang_up(server: Served) -> None:
     with_clients(server)
     server.start()
+    assert knock(server) == HTTPStatus.OK
     path = server.folder / "site.toml"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text + "revoked = true\n", encoding="utf-8")
+    path.write_text(f"{path.read_text(encoding='utf-8')}revoked = true\n", encoding="utf-8")
+    assert knock(server) == HTTPStatus.OK
     server.tell(signal.SIGHUP)
-    from tests.web.process import wait_until
-
     wait_until(lambda: "configuration taken" in server.log())
+    assert knock(server) == HTTPStatus.UNAUTHORIZED
     assert server.status()[1]["configuration"] == "current"
 
 
@@ -106,7 +115,7 @@ async def seen(proxies: tuple[str, ...], client: str) -> tuple[str, str]:
     config.load()
     headers = [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-proto", b"https")]
     scope = {"type": "http", "client": (client, 50_000), "scheme": "http", "headers": headers}
-    await config.loaded_app(scope, None, None)  # type: ignore[arg-type]
+    await config.loaded_app(scope, None, None)
     return scopes[0]["client"][0], scopes[0]["scheme"]
 
 

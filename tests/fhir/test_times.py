@@ -111,7 +111,7 @@ def test_age_counts_birthdays(born: date, day: date) -> None:
     assert age_on(birth, on) == sum(birthday <= (day.year, day.month, day.day) for birthday in birthdays)
 
 
-@pytest.mark.proves("R57", "a partial birthDate gives the age of every day that it may mean, or none (100 random pairs)")
+@pytest.mark.proves("R57", "a partial birthDate: the age of every day that it may mean, or none (100 random pairs)")
 @given(st.dates(date(1900, 1, 1), date(2020, 1, 1)), st.dates(date(2021, 1, 1), date(2100, 1, 1)))
 def test_a_partial_birth_date_never_gives_a_wrong_age(born: date, day: date) -> None:
     on = when(day.isoformat())

@@ -6,10 +6,10 @@ from datetime import datetime
 
 import pytest
 
-from cds import Age, Latest, LookBack
-from cds.fhir.codes import CodeSet
-from cds.fhir.times import days, months, when
-from tests.spec.charts import LAB_CODES, chart, dated, told
+from cds import Age, Latest
+from cds.features.labs import lab_series
+from cds.fhir.times import LookBack, days, months, when
+from tests.spec.charts import chart, dated, told
 
 HEAD = "Observation | effective | value | unit"
 ZONES = ("UTC", "America/New_York", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Kiritimati", "Pacific/Pago_Pago")
@@ -29,8 +29,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]
 
 
 def creatinine(within: LookBack | None = None) -> Latest:
-    codes: CodeSet = LAB_CODES["creatinine"]
-    return Latest(codes, unit="mg/dL", within=within or months(12))
+    return Latest(lab_series("creatinine"), within=within or months(12))
 
 
 def newest(first: str, second: str, at: str = "2026-11-22T14:02:00Z") -> str:

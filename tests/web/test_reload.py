@@ -16,6 +16,7 @@ from cds.errors import SiteError
 from cds.ledger import Ledger
 from cds.risk.snapshot import read_snapshot
 from cds.site import Site
+from cds.web.keeping import keep, let_go_later
 from cds.web.reload import Reload
 from tests.cdshooks.charts import Json, kidney
 from tests.cdshooks.desk import PATH, SERVICE, Desk, site
@@ -206,3 +207,28 @@ def test_startup_live_and_ready_answer_three_questions(desk: Desk, open_desk: Ca
     found = [desk.http.get(f"/health/{which}").status_code for which in ("live", "startup", "ready")]
     assert found == [200, 200, 503]
     assert desk.http.get(PATH).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+def test_a_browsers_origin_counts_from_the_swap_on(desk: Desk) -> None:
+    page = {"Origin": "https://new.example.org"}
+    asked = {**page, "Access-Control-Request-Method": "POST"}
+    assert "access-control-allow-origin" not in desk.http.get("/cds-services", headers=page).headers
+    assert desk.http.options(PATH, headers=asked).status_code == HTTPStatus.NO_CONTENT
+    desk.state.swap(site(browser_origins=("https://new.example.org",)))
+    allowed = desk.http.get("/cds-services", headers=page).headers["access-control-allow-origin"]
+    assert allowed == "https://new.example.org"
+    assert desk.http.options(PATH, headers=asked).status_code == HTTPStatus.OK
+    other = {"Origin": "https://other.example.org"}
+    assert "access-control-allow-origin" not in desk.http.get("/cds-services", headers=other).headers
+
+
+async def test_an_earlier_sites_connections_close_when_its_calls_have_ended(desk: Desk) -> None:
+    earlier = site(fetch_seconds=0.01, answer_seconds=0.01)
+    (servers,) = earlier.servers()
+    server = servers.of("https://ehr.example.org/fhir")
+    await keep(earlier)
+    async with server.connections() as http:
+        pass
+    assert not http.is_closed
+    await let_go_later(earlier, spare=0.01)
+    assert http.is_closed
