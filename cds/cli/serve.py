@@ -87,7 +87,7 @@ def run(
     """Serve until told to stop; answers in progress are finished and recorded. SIGHUP: serve the site of `read`."""
     from cds.web.app import create_app
     from cds.web.log import configure
-    from cds.web.reload import Reload
+    from cds.web.reload import Reload, audited
     from cds.web.server import Server, configuration
 
     configure()
@@ -101,7 +101,7 @@ def run(
         configuration(application, host, port, settings.proxies),
         state,
         drain_seconds=settings.drain_seconds,
-        reload=Reload(state, read) if read else None,
+        reload=Reload(state, read, audited(state)) if read else None,
     )
     server.run()
 

@@ -53,7 +53,7 @@ def _checks(state: State) -> dict[str, str]:
 
 
 def _ledger(state: State) -> str:
-    """Whether the tables are there, a write is taken, and the key opens what was sealed last; or else a spool is."""
+    """Whether a write is taken and the key opens what was sealed last; "spooling" while the database is out."""
     return "off" if state.ledger is None else state.ledger.state()
 
 

@@ -7,8 +7,9 @@ from typing import Literal
 import structlog
 
 from cds.errors import BedsideError, SiteError
+from cds.ledger.events import Event
 from cds.settings import Settings
-from cds.site import Site
+from cds.site import LOCAL, Site
 from cds.site.proven import proven
 from cds.web.keeping import keep, let_go_later
 from cds.web.state import State
@@ -24,6 +25,20 @@ Noted = Callable[[Literal["success", "failed"]], Awaitable[None]]
 
 async def _unnoted(_: str) -> None:
     """Where there is no ledger."""
+
+
+def audited(state: State) -> Noted:
+    """Each attempt as an event of the audit; the site is served whether or not the audit can be reached."""
+
+    async def note(outcome: Literal["success", "failed"]) -> None:
+        if state.ledger is None:
+            return
+        try:
+            await state.ledger.note(Event("configuration", LOCAL, state.clock(), outcome, None, None, {}))
+        except BedsideError as error:
+            log.warning("configuration not audited", kind=type(error).__name__)
+
+    return note
 
 
 class Reload:

@@ -17,7 +17,7 @@ from cds.ledger import Ledger
 from cds.risk.snapshot import read_snapshot
 from cds.site import Site
 from cds.web.keeping import keep, let_go_later
-from cds.web.reload import Reload
+from cds.web.reload import Reload, audited
 from tests.cdshooks.charts import Json, kidney
 from tests.cdshooks.desk import PATH, SERVICE, Desk, site
 from tests.web.process import Served, fresh, wait_until
@@ -232,3 +232,16 @@ async def test_an_earlier_sites_connections_close_when_its_calls_have_ended(desk
     assert not http.is_closed
     await let_go_later(earlier, spare=0.01)
     assert http.is_closed
+
+
+@pytest.mark.proves("R38", "a site taken and a site refused while serving: one configuration event each")
+async def test_both_kinds_of_attempt_stand_in_the_audit(desk: Desk) -> None:
+    def broken() -> Site:
+        raise SiteError("site.toml: no")
+
+    await Reload(desk.state, lambda: site(model={"region": "elsewhere"}), audited(desk.state))()
+    await Reload(desk.state, broken, audited(desk.state))()
+    assert [(event.kind, event.outcome) for event in desk.ledger.events()][-2:] == [
+        ("configuration", "success"),
+        ("configuration", "failed"),
+    ]
