@@ -28,9 +28,11 @@ from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, months
-from cds.risk.assessment import in_100, risk_assessment
+from cds.risk.assessment import people, percent, risk_assessment
 from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk
+from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
 from cds.risk.model import ModelSettings, Reference, RiskModel
+from cds.risk.model_card import Threshold
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
@@ -48,14 +50,20 @@ __all__ = [
     "Chart",
     "CodeSet",
     "Coding",
+    "Contribution",
+    "Course",
+    "CoursePoint",
     "Deceased",
     "Estimate",
     "Ever",
+    "Explanation",
     "Fact",
     "Feature",
     "Guidance",
     "HookCall",
     "Indicator",
+    "Input",
+    "Knob",
     "Latest",
     "Link",
     "LookBack",
@@ -63,6 +71,7 @@ __all__ = [
     "ModelSettings",
     "Need",
     "NotScored",
+    "OutOfRange",
     "Outcome",
     "Predictors",
     "Reading",
@@ -77,15 +86,17 @@ __all__ = [
     "Sex",
     "Source",
     "Suggestion",
+    "Threshold",
     "When",
     "age_on",
     "day_text",
     "days",
     "hook",
-    "in_100",
     "lab_series",
     "months",
     "newest_of",
+    "people",
+    "percent",
     "plain",
     "read_code_sets",
     "reading",
@@ -97,5 +108,6 @@ __all__ = [
     "structs",
     "table",
     "unusable",
+    "within",
     "within_days",
 ]

@@ -13,13 +13,15 @@ from cds import (
     Guidance,
     HookCall,
     Link,
+    Missing,
     NotScored,
     Reading,
     Risk,
     Source,
     Suggestion,
+    percent,
 )
-from hooks._kidney_detail import Scored, above, for_no_score, for_score, percent, row_of, scored
+from hooks._kidney_detail import Scored, above, for_no_score, for_score, notes, row_of, scored
 from hooks._kidney_orders import ACR_ORDER, CREATININE_ORDER, order, referral, save
 from models.kfre.albuminuria import CONVERTED, in_both_units
 from models.kfre.equation import round_half_up
@@ -53,13 +55,20 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance | None:
         suggestions=tuple(_suggestions(call, risk, message, saved)),
         links=LINKS,
         override_reasons=REASONS,
+        advice=message.advice,
+        notes=notes(call, risk),
     )
     return Guidance((card,), (saved,) if call.settings.system_action else ())
 
 
 def silence_for(risk: Risk) -> Guidance:
     """No card for a scored patient: nothing calls for action, or it is being done."""
-    return Guidance(reason="kidney-care-in-place" if _in_care(risk) else "low-risk")
+    care = row_of(risk).kidney_care
+    if isinstance(care, Missing):
+        return Guidance(reason="low-risk", text="Nothing in this risk calls for action.")
+    since = f" ({care.date})" if care.when else ""
+    text = f"Kidney care is already recorded{since}: nothing more is proposed."
+    return Guidance(reason="kidney-care-in-place", text=text)
 
 
 def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
@@ -78,7 +87,8 @@ def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     test = ACR_ORDER if outcome.reason.startswith("acr-") else CREATININE_ORDER if rise or missing else None
     suggestions = (order(call, f"Order {test[1]}", test),) if test else ()
     source = _source(call, outcome.model)
-    return Guidance((Card(summary, "info", source, for_no_score(call, outcome), suggestions, LINKS, REASONS),))
+    detail, said = for_no_score(call, outcome), tuple(outcome.cautions)
+    return Guidance((Card(summary, "info", source, detail, suggestions, LINKS, REASONS, notes=said),))
 
 
 def _suggestions(call: HookCall, risk: Risk, message: Message, saved: Action) -> Iterator[Suggestion]:
@@ -173,6 +183,9 @@ def _source(call: HookCall, model_id: str) -> Source:
     return Source(label, card.url, Coding(topic["code"], topic["system"], topic["display"]))
 
 
+PALLIATIVE = (
+    "Palliative care is recorded: nothing is proposed. The equation does not count death before kidney failure."
+)
 LINKS = (
     Link(
         "KDIGO 2024 guideline on chronic kidney disease", "https://kdigo.org/guidelines/ckd-evaluation-and-management/"

@@ -5,15 +5,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cds import HookCall, Missing, NotScored, Reading, Risk, day_text, in_100, plain, table
-from models.kfre.albuminuria import CONVERTED, in_both_units
+from cds import HookCall, Missing, NotScored, Reading, Risk, RiskModel, day_text, people, percent, plain, table
 from models.kfre.equation import round_half_up
 from models.kfre.inputs import FourVariables
-from models.kfre.model import Kfre, earlier_risk, stages
-
-GATES = "kidney transplant, dialysis now, end-stage kidney disease, pregnancy, acute kidney injury"
-ILLNESSES = ("diabetes", "hypertension")
-UNITS = (("albumin", "g/dL"), ("phosphate", "mg/dL"), ("bicarbonate", "mmol/L"), ("calcium", "mg/dL"))
+from models.kfre.model import Kfre, earlier_risk
 
 
 class Scored(Struct, frozen=True):
@@ -45,11 +40,6 @@ def scored(risk: Risk) -> Scored:
     return Scored(row, age, sex, egfr, acr)
 
 
-def percent(probability: float) -> str:
-    number = probability * 100
-    return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
-
-
 def above(probability: float, threshold: float) -> str:
     """A percentage above a threshold, with as many digits as it takes to see that it is."""
     number = probability * 100
@@ -60,16 +50,15 @@ def above(probability: float, threshold: float) -> str:
 
 def for_score(call: HookCall, risk: Risk, advice: str) -> str:
     """The Markdown of a risk: parts stand between blank lines, as GitHub's tables need it."""
-    said = scored(risk)
+    said, model = scored(risk), call.models[risk.model]
     two, five = risk.within(2).probability, risk.within(5).probability
-    in_people = f"(about {in_100(five)} in 100 people like this)"
     parts = [
-        f"**5 years: {said.bound}{percent(five)}** {in_people} · **2 years: {said.bound}{percent(two)}**",
-        table(("Input", "Value", "Date"), _inputs(said)),
-        f"KDIGO {stages(said.egfr.value, said.acr.value)}.{_was(call, risk)}",
+        f"**5 years: {said.bound}{percent(five)}** ({people(five)}) · **2 years: {said.bound}{percent(two)}**",
+        table(("Input", "Value", "Date"), _inputs(model, said)),
+        f"{model.standing(risk.row)}.{_was(call, risk)}",
         f"**Consider:** {advice}.",
-        *_notes(call, risk),
-        f"**Checked, not found:** {GATES}. Not valid in any of them.",
+        *_please_note(notes(call, risk)),
+        f"**Checked, not found:** {', '.join(model.exclusions)}. Not valid in any of them.",
         f"Supports, does not replace, clinical judgement. Calculated {_moment(call)}.",
     ]
     return "\n\n".join(parts)
@@ -96,27 +85,11 @@ def _answer(name: str, answer: Reading[float] | Missing, unit: str) -> tuple[str
     return name, f"{bound}{round_half_up(answer.value)} {unit}", when
 
 
-def _inputs(said: Scored) -> list[tuple[str, str, str]]:
-    egfr, acr, row = said.egfr, said.acr, said.row
-    creatinine = f", from creatinine {plain(egfr.as_sent)}" if egfr.method == "CKD-EPI 2021" else ""
-    protein = f", from {plain(acr.as_sent)}" if acr.method == CONVERTED else ""
-    rows = [
-        ("Age, sex", f"{said.age.value}, {said.sex.value}", ""),
-        (
-            f"eGFR ({plain(egfr.method)})",
-            f"{round_half_up(egfr.value)} mL/min/1.73 m²{creatinine}",
-            egfr.date,
-        ),
-        (f"Urine ACR ({acr.method})", f"{said.bound}{in_both_units(acr.value)}{protein}", acr.date),
-    ]
-    found = ((name, unit, getattr(row, name, None)) for name, unit in UNITS)
-    rows += [
-        (name.capitalize(), f"{answer.value:.4g} {unit}", answer.date)
-        for name, unit, answer in found
-        if isinstance(answer, Reading)
-    ]
-    ill = ((name, getattr(row, name)) for name in ILLNESSES if hasattr(row, name))
-    rows += [(n.capitalize(), "recorded" if isinstance(a, Reading) else "not recorded", "") for n, a in ill]
+def _inputs(model: RiskModel, said: Scored) -> list[tuple[str, str, str]]:
+    rows = [("Age, sex", f"{said.age.value}, {said.sex.value}", "")]
+    for one in model.inputs(said.row)[2:]:
+        value = f"{one.value}, {one.note}" if one.note else one.value
+        rows.append((plain(one.name), plain(value), one.date))
     return rows
 
 
@@ -129,13 +102,17 @@ def _was(call: HookCall, risk: Risk) -> str:
     return f" Was {percent(before)} in 5 years on {earlier.date} (eGFR {round_half_up(egfr)})."
 
 
-def _notes(call: HookCall, risk: Risk) -> Iterator[str]:
+def notes(call: HookCall, risk: Risk) -> tuple[str, ...]:
+    """What must be said beside the number, in plain text."""
     others = (o for o in call.outcomes.values() if isinstance(o, NotScored) and o.model != risk.model)
-    said = [
+    return (
         *risk.cautions,
         *(f"{other.text}; the {risk.model} equation is shown instead" for other in others),
         *(f"the model {model} failed and is not shown" for model in call.failed),
-    ]
+    )
+
+
+def _please_note(said: tuple[str, ...]) -> Iterator[str]:
     if said:
         yield "**Please note:** " + "; ".join(map(plain, said)) + "."
 

@@ -32,7 +32,7 @@ class KidneyFailureSettings(ServiceSettings):
 def kidney_failure_risk(call: HookCall) -> Guidance:
     outcome = call.outcome()
     if isinstance(row_of(outcome).palliative, Reading):
-        return Guidance(reason="palliative-care")
+        return Guidance(reason="palliative-care", text=cards.PALLIATIVE)
     card = cards.for_risk(call, outcome) if isinstance(outcome, Risk) else cards.for_refusal(call, outcome)
     if card is None:
         return silence(outcome) if isinstance(outcome, NotScored) else cards.silence_for(outcome)

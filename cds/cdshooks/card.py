@@ -62,6 +62,10 @@ class Card(Struct, frozen=True):
     suggestions: tuple[Suggestion, ...] = ()
     links: tuple[Link, ...] = ()
     override_reasons: tuple[Coding, ...] = ()
+    advice: str = ""
+    """What to consider, as the detail says it in Markdown: plain text for a page, not on the wire."""
+    notes: tuple[str, ...] = ()
+    """The cautions that the detail names, in plain text; not on the wire."""
 
 
 def on_wire(

@@ -52,8 +52,7 @@ class HookCall(Struct, frozen=True):
 
     def outcome(self) -> Outcome:
         """The outcome of the first model that had the inputs of its variant; of the last one when none had."""
-        found = list(self.outcomes.values())
-        return next((o for o in found if not (isinstance(o, NotScored) and o.reason == VARIANT_INPUTS)), found[-1])
+        return shown(self.outcomes)
 
     @property
     def patient_id(self) -> str:
@@ -64,6 +63,12 @@ class HookCall(Struct, frozen=True):
         return self.call.context.encounter_id
 
 
+def shown(outcomes: Mapping[str, Outcome]) -> Outcome:
+    """The outcome that a person sees: of the first model that had the inputs of its variant, else of the last one."""
+    found = list(outcomes.values())
+    return next((o for o in found if not (isinstance(o, NotScored) and o.reason == VARIANT_INPUTS)), found[-1])
+
+
 class Guidance(Struct, frozen=True):
     """What a service says: cards, and what the EHR saves by itself where the site agreed to that."""
 
@@ -71,6 +76,8 @@ class Guidance(Struct, frozen=True):
     system_actions: tuple[Action, ...] = ()
     reason: str = ""
     """Why there is no card, as a closed code for the ledger: "low-risk", "not-eligible", "palliative" …"""
+    text: str = ""
+    """The same for a clinician who looks although nothing called her; "" where the outcome says it all."""
 
 
 ServiceFunction = Callable[[HookCall], Guidance]

@@ -69,5 +69,17 @@ def in_100(probability: float) -> str:
     return "fewer than 1" if number < 1 else "more than 99" if number > 99 and probability < 1 else str(number)
 
 
+def people(probability: float) -> str:
+    """A probability as people: "about 15 in 100 people like this"."""
+    number = in_100(probability)
+    return f"{'about ' if number.isdigit() else ''}{number} in 100 people like this"
+
+
+def percent(probability: float) -> str:
+    """A probability as a percentage with one decimal, never 0% and never 100%."""
+    number = probability * 100
+    return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
+
+
 def instant(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")

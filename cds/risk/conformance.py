@@ -113,6 +113,30 @@ def replays(model: RiskModel) -> list[str]:
     return said
 
 
+def explains(model: RiskModel) -> list[str]:
+    """A scored row's inputs and terms can be told, and its what-ifs answer at both ends of every range."""
+    said = []
+    for name, risk in _risks(model):
+        try:
+            said += [f"{name}: {complaint}" for complaint in _untold(model, risk)]
+        except Exception as error:  # noqa: BLE001 - as in domain_honoured
+            said.append(f"{name} cannot be explained: {type(error).__name__}")
+    return said
+
+
+def _untold(model: RiskModel, risk: Risk) -> Iterator[str]:
+    if not model.inputs(risk.row):
+        yield "rests on no input"
+    told = model.explanation(risk.row)
+    if told is not None and set(told.risks) != {estimate.horizon_years for estimate in risk.estimates}:
+        yield "is explained at other horizons than it is estimated"
+    for knob in model.knobs(risk.row):
+        if not knob.low <= knob.value <= knob.high:
+            yield f"the what-if of {knob.name} does not begin within its range"
+        for value in (knob.low, knob.high):
+            score_row(model, model.with_changes(risk.row, **{knob.name: value}))
+
+
 def prefetch_plain(model: RiskModel) -> list[str]:
     """The prefetch templates that follow from the predictors hold no date and only the patient's token."""
     vocabulary = Vocabulary(model.predictors.code_sets())
@@ -132,6 +156,7 @@ CHECKS: tuple[Check, ...] = (
     card_complete,
     domain_honoured,
     replays,
+    explains,
     prefetch_plain,
 )
 

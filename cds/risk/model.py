@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from typing import Any, ClassVar, Self
@@ -10,8 +11,10 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from cds.features.predictors import Predictors
+from cds.fhir.chart import Chart
 from cds.risk.estimate import Estimate, Refusal
-from cds.risk.model_card import ModelCard, read_card
+from cds.risk.explanation import Course, Explanation, Input, Knob, OutOfRange, plain_inputs
+from cds.risk.model_card import ModelCard, Threshold, read_card
 
 
 class ModelSettings(BaseModel):
@@ -78,6 +81,38 @@ class RiskModel(ABC):
     def cautions(self, row: Any) -> Sequence[str]:
         """Sentences that must stand beside this row's number."""
         return ()
+
+    exclusions: ClassVar[tuple[str, ...]] = ()
+    """What was looked for and not found in whoever is scored: "kidney transplant"."""
+
+    @property
+    def thresholds(self) -> Sequence[Threshold]:
+        """The card's cut-points, as this site set them."""
+        return self.card.thresholds
+
+    def standing(self, row: Any) -> str:
+        """A scored row's class in the field's own staging ("KDIGO G3b, A3"), or nothing."""
+        return ""
+
+    def inputs(self, row: Any) -> Sequence[Input]:
+        """What a score of this row rests on, or would: the card's inputs, in its order."""
+        return plain_inputs(row, tuple(self.card.inputs))
+
+    def explanation(self, row: Any) -> Explanation | None:
+        """Every term of a scored row's number; None for a model whose terms are not known."""
+        return None
+
+    def measured(self, chart: Chart, at: datetime) -> Course | None:
+        """The measurement that tells the course of the disease, up to `at`, oldest first; None for none."""
+        return None
+
+    def knobs(self, row: Any) -> Sequence[Knob]:
+        """What a what-if may change in a scored row."""
+        return ()
+
+    def with_changes(self, row: Any, **values: float) -> Predictors:
+        """A scored row with some of its knobs turned. Raises OutOfRange for what no knob allows."""
+        raise OutOfRange("this model has no what-if")
 
     @classmethod
     @abstractmethod

@@ -164,6 +164,15 @@ def _of(creatinine: Result, birth: When, sex: Literal["female", "male"]) -> floa
     return egfr_ckd_epi_2021(creatinine.value, age, sex) if age is not None and age >= 18 else None
 
 
+def course(chart: Chart, at: datetime) -> list[tuple[Result, float]]:
+    """Every outpatient eGFR by CKD-EPI 2021 up to `at`, oldest first: computed, or reported on another day."""
+    found = [(r, value) for r in chart.read(OUTPATIENT, at).counted if (value := computed(chart, r, at)) is not None]
+    days = {result.at.date() for result, _ in found}
+    reported = chart.read(_TIERS[0][1], at).counted
+    found += [(r, r.value) for r in reported if r.value is not None and not r.comparator and r.at.date() not in days]
+    return sorted(found, key=lambda pair: pair[0].at)
+
+
 class Point(Struct, frozen=True, order=True, gc=False):
     """An eGFR of some day; `ckd_epi_2021` tells whether it may be compared with the one computed here."""
 

@@ -41,8 +41,18 @@ def kidney_failure_risk(
     variables; albumin (g/dL), phosphate (mg/dL), bicarbonate (mmol/L), calcium (mg/dL) for eight.
     Tangri et al., JAMA 2011;305:1553 (derivation); JAMA 2016;315:164 (recalibration).
     """
+    linear = sum(terms(variables, age, male, egfr, acr, **others).values())
+    return risk_of(variables, region, years, linear)
+
+
+def terms(variables: Variables, age: float, male: bool, egfr: float, acr: float, **others: float) -> dict[str, float]:
+    """The linear predictor's terms by variable: each coefficient times the distance from the mean of the studies."""
     x = {"age": age / 10, "male": float(male), "egfr": egfr / 5, "log_acr": math.log(acr), **others}
-    linear = sum(beta * (x[name] - MEANS[name]) for name, beta in BETAS[variables].items())
+    return {name: beta * (x[name] - MEANS[name]) for name, beta in BETAS[variables].items()}
+
+
+def risk_of(variables: Variables, region: Region, years: int, linear: float) -> float:
+    """Probability (0 to 1) for a linear predictor; 0 is the mean patient."""
     return 1.0 - math.pow(BASELINES[variables, region][years], math.exp(linear))
 
 

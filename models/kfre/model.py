@@ -6,9 +6,25 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from cds import Estimate, Missing, ModelSettings, Predictors, Reading, Reference, Refusal, RiskModel
+from cds import (
+    Chart,
+    Course,
+    Estimate,
+    Explanation,
+    Input,
+    Knob,
+    Missing,
+    ModelSettings,
+    Predictors,
+    Reading,
+    Reference,
+    Refusal,
+    RiskModel,
+    Threshold,
+)
+from models.kfre import explain
 from models.kfre.albuminuria import Albuminuria
-from models.kfre.equation import Region, Variables, a_stage, g_stage, kidney_failure_risk, round_half_up
+from models.kfre.equation import Region, Variables, kidney_failure_risk, round_half_up
 from models.kfre.inputs import EightVariables, FourVariables, SixVariables
 from models.kfre.refusals import first_refusal
 
@@ -32,6 +48,7 @@ class Kfre(RiskModel):
     """What the variant asks beyond age, sex, eGFR and albumin; a diagnosis that was not recorded counts as absent."""
     settings_type = KfreSettings
     settings: KfreSettings
+    exclusions = explain.EXCLUSIONS
 
     def __init__(self, card: Any, settings: KfreSettings) -> None:
         super().__init__(card, settings)
@@ -61,7 +78,7 @@ class Kfre(RiskModel):
         ):
             raise TypeError("a row with a missing input was not refused")
         male = sex.value == "male"
-        others = {name: _number(getattr(row, name)) for name in self.extra_inputs}
+        others = {name: explain.as_number(getattr(row, name)) for name in self.extra_inputs}
         which, region = self.variables, self.settings.region
         risks = (
             kidney_failure_risk(which, region, years, age.value, male, egfr.value, acr.value, **others)
@@ -71,6 +88,32 @@ class Kfre(RiskModel):
 
     def cautions(self, row: FourVariables) -> Sequence[str]:
         return tuple(_cautions(row))
+
+    @property
+    def thresholds(self) -> Sequence[Threshold]:
+        """The card's, with the 5-year percentage from which this site refers."""
+        own = {"percent": self.settings.referral_percent}
+        return tuple(t.model_copy(update=own) if t.horizon_years == 5 else t for t in self.card.thresholds)
+
+    def standing(self, row: FourVariables) -> str:
+        if isinstance(row.egfr, Missing) or isinstance(row.acr, Missing):
+            return ""
+        return f"KDIGO {explain.stages(row.egfr.value, row.acr.value)}"
+
+    def inputs(self, row: FourVariables) -> Sequence[Input]:
+        return tuple(explain.inputs(row, self.extra_inputs))
+
+    def explanation(self, row: FourVariables) -> Explanation:
+        return explain.explanation(self.variables, self.settings.region, row, self.extra_inputs)
+
+    def measured(self, chart: Chart, at: datetime) -> Course | None:
+        return explain.measured(chart, at)
+
+    def knobs(self, row: FourVariables) -> Sequence[Knob]:
+        return tuple(explain.knobs(row, self.extra_inputs))
+
+    def with_changes(self, row: FourVariables, **values: float) -> Predictors:
+        return explain.with_changes(row, self.extra_inputs, values)
 
     def _raises(self, estimates: Sequence[Estimate]) -> bool:
         two, five = (estimate.probability for estimate in estimates)
@@ -135,11 +178,6 @@ class Kfre8(Kfre):
     }
 
 
-def _number(answer: Reading[Any] | Missing) -> float:
-    """A reading's number; a diagnosis that was never recorded is absent, which is 0."""
-    return float(answer.value) if isinstance(answer, Reading) else 0.0
-
-
 def chronic(row: FourVariables) -> bool:
     """Two eGFR below 60 at least 90 days apart, or a stage 3 to 5 diagnosis as old."""
     return isinstance(row.earlier_below_60, Reading) or isinstance(row.ckd_diagnosis_old, Reading)
@@ -154,10 +192,6 @@ def earlier_risk(model: Kfre, row: FourVariables) -> float | None:
         return None
     age, egfr, acr = row.earlier.value
     return kidney_failure_risk(4, model.settings.region, 5, age, row.sex.value == "male", egfr, acr)
-
-
-def stages(egfr: float, acr: float) -> str:
-    return f"{g_stage(egfr)}, {a_stage(acr)}"
 
 
 def _cautions(row: FourVariables) -> Sequence[str]:

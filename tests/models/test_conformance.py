@@ -6,7 +6,20 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cds import Estimate, Feature, Missing, Need, Reading, Reference, Refusal
+from cds import (
+    Estimate,
+    Explanation,
+    Feature,
+    Input,
+    Knob,
+    Missing,
+    Need,
+    OutOfRange,
+    Predictors,
+    Reading,
+    Reference,
+    Refusal,
+)
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, Entry
 from cds.risk.conformance import CHECKS, Check, complaints
@@ -118,6 +131,34 @@ class Unrepeatable(Kfre4):
         return [Estimate(self.card.outcome, years, 0.05) for years in self.card.horizons_years]
 
 
+class Mute(Kfre4):
+    """Does not say what a number rests on."""
+
+    def inputs(self, row: Any) -> Sequence[Input]:
+        return ()
+
+
+class Shortsighted(Kfre4):
+    """Explains one of its two horizons."""
+
+    def explanation(self, row: Any) -> Explanation:
+        return Explanation("nobody", {2.0: 0.025}, ())
+
+
+class Adrift(Kfre4):
+    """Its what-if begins where it may not go."""
+
+    def knobs(self, row: Any) -> Sequence[Knob]:
+        return (Knob("egfr", "eGFR", "", 5, 59, 1, 60),)
+
+
+class Unaskable(Kfre4):
+    """Offers a what-if, and does not answer it."""
+
+    def with_changes(self, row: Any, **values: float) -> Predictors:
+        raise OutOfRange("not today")
+
+
 class Dated(Feature[Missing]):
     """Asks for what the server would have to reckon with today's date."""
 
@@ -169,6 +210,10 @@ def built(broken: type[Kfre4]) -> RiskModel:
         (Breaking, "domain_honoured", "an empty chart raises ModelFailed"),
         (Speechless, "domain_honoured", "no reason is given"),
         (Unrepeatable, "replays", "replays as sex"),
+        (Mute, "explains", "rests on no input"),
+        (Shortsighted, "explains", "is explained at other horizons"),
+        (Adrift, "explains", "the what-if of egfr does not begin within its range"),
+        (Unaskable, "explains", "cannot be explained: OutOfRange"),
         (AsksByDate, "prefetch_plain", "template of today asks by date"),
         (AsksByPath, "prefetch_plain", "template of path holds today()"),
     ],

@@ -1,0 +1,185 @@
+"""What a kidney failure risk rests on, told term by term and day by day, for the card and for the page."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from cds import (
+    Chart,
+    Contribution,
+    Course,
+    CoursePoint,
+    Explanation,
+    Input,
+    Knob,
+    Missing,
+    Predictors,
+    Reading,
+    spell,
+    structs,
+    within,
+)
+from models.kfre.albuminuria import CONVERTED, in_both_units
+from models.kfre.egfr import course
+from models.kfre.equation import (
+    MEANS,
+    Region,
+    Variables,
+    a_stage,
+    g_stage,
+    risk_of,
+    round_half_up,
+    terms,
+)
+from models.kfre.inputs import FourVariables
+from models.kfre.refusals import acr_text, egfr_text
+
+EXCLUSIONS = ("kidney transplant", "dialysis now", "end-stage kidney disease", "pregnancy", "acute kidney injury")
+MEASURED = {"albumin": "g/dL", "phosphate": "mg/dL", "bicarbonate": "mmol/L", "calcium": "mg/dL"}
+ILLNESSES = ("diabetes", "hypertension")
+EGFR_UNIT = "mL/min/1.73 m²"
+_RANGES = {
+    "egfr": ("eGFR", EGFR_UNIT, 5, 59, 1),
+    "acr": ("Urine ACR", "mg/g", 1, 5000, 1),
+    "albumin": ("Albumin", "g/dL", 1.5, 5.5, 0.1),
+    "phosphate": ("Phosphate", "mg/dL", 1, 12, 0.1),
+    "bicarbonate": ("Bicarbonate", "mmol/L", 8, 45, 1),
+    "calcium": ("Calcium", "mg/dL", 6, 14, 0.1),
+}
+"""What a what-if may ask: below the eGFR of 60 from which the equation does not serve, else what is plausible."""
+
+
+def inputs(row: FourVariables, extra: Sequence[str]) -> Iterator[Input]:
+    """Age, sex, eGFR and urine albumin, then what the variant asks besides."""
+    yield _person("Age", row.age, " years", "the birth date is missing or not precise enough")
+    yield _person("Sex", row.sex, "", "not recorded as male or female")
+    yield _egfr(row.egfr)
+    yield _acr(row.acr)
+    for name in extra:
+        answer = getattr(row, name)
+        yield _ill(name, answer) if name in ILLNESSES else _measured(name, answer)
+
+
+def _person(name: str, answer: Reading[Any] | Missing, unit: str, missing: str) -> Input:
+    sources = (answer.source,) if answer.source else ()
+    if isinstance(answer, Missing):
+        return Input(name, sources=sources, missing=missing)
+    return Input(name, f"{answer.value}{unit}", sources=sources)
+
+
+def _egfr(answer: Reading[float] | Missing) -> Input:
+    if isinstance(answer, Missing):
+        return _missing("Creatinine or eGFR", answer, egfr_text(answer))
+    note = f"from creatinine {answer.as_sent}" if answer.method == "CKD-EPI 2021" else ""
+    return _found(f"eGFR ({answer.method})", f"{round_half_up(answer.value)} {EGFR_UNIT}", note, answer)
+
+
+def _acr(answer: Reading[float] | Missing) -> Input:
+    if isinstance(answer, Missing):
+        return _missing("Urine ACR", answer, acr_text(answer))
+    note = f"from {answer.as_sent}" if answer.method == CONVERTED else ""
+    bound = f"{answer.bound} " if answer.bound else ""
+    return _found(f"Urine ACR ({answer.method})", f"{bound}{in_both_units(answer.value)}", note, answer)
+
+
+def _measured(name: str, answer: Reading[float] | Missing) -> Input:
+    if isinstance(answer, Missing):
+        return _missing(name.capitalize(), answer, answer.why)
+    return _found(name.capitalize(), f"{answer.value:.4g} {MEASURED[name]}", "", answer)
+
+
+def _ill(name: str, answer: Reading[bool] | Missing) -> Input:
+    if isinstance(answer, Missing):
+        return Input(name.capitalize(), "not recorded")
+    return _found(name.capitalize(), "recorded", "", structs.replace(answer, when=None, written=""))
+
+
+def _found(name: str, value: str, note: str, answer: Reading[Any]) -> Input:
+    date = answer.date if answer.when else ""
+    return Input(name, value, note, date, answer.when, tuple(filter(None, (answer.source, *answer.also))))
+
+
+def _missing(name: str, answer: Missing, why: str) -> Input:
+    date = answer.date if answer.when else ""
+    return Input(name, answer.shown, "", date, answer.when, (answer.source,) if answer.source else (), why)
+
+
+def explanation(variables: Variables, region: Region, row: FourVariables, extra: Sequence[str]) -> Explanation:
+    """The terms of a scored row's linear predictor, against the mean patient of the studies for whom all are 0."""
+    age, sex, egfr, acr = (_known(answer) for answer in (row.age, row.sex, row.egfr, row.acr))
+    others = {name: as_number(getattr(row, name)) for name in extra}
+    values = terms(variables, age.value, sex.value == "male", egfr.value, acr.value, **others)
+    said = {
+        "age": ("Age", f"{age.value:g} years", f"{MEANS['age'] * 10:.0f} years"),
+        "male": ("Sex", sex.value, f"{MEANS['male'] * 100:.0f} in 100 are men"),
+        "egfr": ("eGFR", f"{round_half_up(egfr.value)} {EGFR_UNIT}", f"{MEANS['egfr'] * 5:.0f} {EGFR_UNIT}"),
+        "log_acr": ("Urine ACR", f"{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
+    } | {name: _other(name, others[name]) for name in extra}
+    told = tuple(Contribution(*said[name], log_hazard=value) for name, value in values.items())
+    return Explanation(
+        "the average person of the studies behind the equation",
+        {float(years): risk_of(variables, region, years, 0.0) for years in (2, 5)},
+        told,
+    )
+
+
+def _other(name: str, value: float) -> tuple[str, str, str]:
+    label, mean = name.capitalize(), MEANS[name]
+    if name in ILLNESSES:
+        return label, "recorded" if value else "not recorded", f"{mean * 100:.0f} in 100 have it"
+    return label, f"{value:.4g} {MEASURED[name]}", f"{mean:.4g} {MEASURED[name]}"
+
+
+def _short(number: float) -> str:
+    return spell(round(number, 1 if number < 10 else 0))
+
+
+def _known(answer: Reading[Any] | Missing) -> Reading[Any]:
+    if isinstance(answer, Missing):
+        raise TypeError("only a scored row, which has its inputs, is explained")
+    return answer
+
+
+def as_number(answer: Reading[Any] | Missing) -> float:
+    """A reading's number; a diagnosis that was never recorded is absent, which is 0."""
+    return float(answer.value) if isinstance(answer, Reading) else 0.0
+
+
+def measured(chart: Chart, at: datetime) -> Course | None:
+    """Every outpatient eGFR by the equation of today, oldest first."""
+    points = tuple(
+        CoursePoint(result.at, result.date, value, shown=str(round_half_up(value)))
+        for result, value in course(chart, at)
+    )
+    return Course("eGFR", EGFR_UNIT, points) if points else None
+
+
+def knobs(row: FourVariables, extra: Sequence[str]) -> Iterator[Knob]:
+    """eGFR and urine albumin, and of eight variables the four in blood; age, sex and diagnoses are what they are."""
+    for name in ("egfr", "acr", *extra):
+        answer = getattr(row, name)
+        if name in _RANGES and isinstance(answer, Reading):
+            label, unit, low, high, step = _RANGES[name]
+            yield Knob(name, label, unit, low, high, step, _between(answer.value, low, high, step))
+
+
+def _between(value: float, low: float, high: float, step: float) -> float:
+    return min(max(round(round(value / step) * step, 6), low), high)
+
+
+def with_changes(row: FourVariables, extra: Sequence[str], values: dict[str, float]) -> Predictors:
+    """The row with other values of no source: nobody measured them. Raises OutOfRange for what no knob allows."""
+    within(tuple(knobs(row, extra)), values)
+    changed: dict[str, Any] = {
+        name: structs.replace(
+            getattr(row, name), value=value, bound=None, source="", also=(), as_sent="", method="hypothetical", notes=()
+        )
+        for name, value in values.items()
+    }
+    return type(row).given(row.at, **{**row.answers(), **changed})
+
+
+def stages(egfr: float, acr: float) -> str:
+    """KDIGO's GFR and albuminuria categories: "G3b, A3"."""
+    return f"{g_stage(egfr)}, {a_stage(acr)}"
