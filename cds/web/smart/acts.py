@@ -1,0 +1,135 @@
+"""What a reader does on a page: ask what if, save to the chart, say whether it helped."""
+
+import math
+
+from msgspec import structs
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cds.cdshooks.service import shown
+from cds.errors import DataUnavailable, MalformedRequest, WriteRefused
+from cds.ledger import FeedbackRecord
+from cds.risk.estimate import NotScored, Risk
+from cds.risk.explanation import OutOfRange
+from cds.risk.scoring import score_row
+from cds.text import visible
+from cds.web.smart import saving, views
+from cds.web.smart.making import numbers
+from cds.web.smart.pages import Made, Pages
+from cds.web.smart.visiting import Kind, Outcome, Visit
+
+
+class Acts:
+    """The forms of a service's page. Each answers with the whole page, looked at afresh."""
+
+    def __init__(self, pages: Pages) -> None:
+        self.pages = pages
+        self.saver = saving.Saver()
+
+    async def what_if(self, request: Request, visit: Visit) -> Response:
+        """The same door with other numbers, beside the real ones; recorded as what it is, and never as a score."""
+
+        async def asked(made: Made) -> views.Page:
+            answer = _supposed(made)
+            await self._note("what-if", made, "refused" if answer.refused else "success")
+            told = tuple(
+                structs.replace(knob, value=value) if (value := visit.form.get(knob.name)) else knob
+                for knob in made.view.knobs
+            )
+            return structs.replace(made.view, what_if=answer, knobs=told)
+
+        return await self.pages.shown(request, visit, asked, "smart-what-if")
+
+    async def save(self, request: Request, visit: Visit) -> Response:
+        """Save what is shown, when it is still what the reader saw."""
+
+        async def saved(made: Made) -> views.Page:
+            notice, outcome = await self._save(made)
+            await self._note("save", made, outcome)
+            return structs.replace(made.view, notice=notice, failed_notice=outcome != "success")
+
+        return await self.pages.shown(request, visit, saved)
+
+    async def feedback(self, request: Request, visit: Visit) -> Response:
+        """Keep whether the page helped, under the id of the page that the reader saw."""
+
+        async def kept(made: Made) -> views.Page:
+            record = _feedback(made)
+            if self.pages.state.ledger is not None:
+                await self.pages.state.ledger.feedback([record])
+            self.pages.state.metrics.feedback(record.service, record.outcome)
+            return structs.replace(made.view, notice="Thank you. Your answer has been recorded.")
+
+        return await self.pages.shown(request, visit, kept)
+
+    async def _save(self, made: Made) -> tuple[str, Outcome]:
+        session, scope = made.visit.session, made.access.scope
+        assessment = saving.assessment_of(made.said, made.deployed, session)
+        if not saving.may_save(scope):
+            return "Not saved: this launch has no right to save to the chart.", "refused"
+        if assessment is None or made.visit.form.get("assessment") != saving.identifier(assessment):
+            return "Not saved: the chart has changed since this page was made. Look at the new result first.", "refused"
+        try:
+            async with self.pages.client(session, made.deployed, made.access) as client:
+                saved = await self.saver.save(client, assessment, session.patient_id, scope)
+        except WriteRefused as error:
+            return f"Not saved: {error.message}.", "failed"
+        except DataUnavailable as error:
+            return f"Not certain to be saved: {error.message}. Look in the chart before you try again.", "failed"
+        return ("This risk is in the chart already." if saved.again else "Saved to the chart."), "success"
+
+    async def _note(self, kind: Kind, made: Made, outcome: Outcome) -> None:
+        detail = {"service": made.deployed.service.id}
+        await self.pages.note(kind, made.visit.session, made.said.at, outcome, detail)
+
+
+def _supposed(made: Made) -> views.WhatIf:
+    outcome = shown(made.said.outcomes) if made.said.outcomes else None
+    if not isinstance(outcome, Risk):
+        return views.WhatIf(refused="There is no risk to compare with.")
+    model = made.deployed.models[outcome.model]
+    knobs = model.knobs(outcome.row)
+    try:
+        values = {k.name: _number(made.visit.form[k.name], k.label) for k in knobs if made.visit.form.get(k.name)}
+        changed = {k.name: values[k.name] for k in knobs if k.name in values and values[k.name] != k.value}
+        if not changed:
+            return views.WhatIf(refused="Change a number first: these are the patient's own.")
+        supposed = score_row(model, model.with_changes(outcome.row, **changed))
+    except OutOfRange as error:
+        return views.WhatIf(refused=f"Not calculated. {error}")
+    said = tuple(f"{k.label} {changed[k.name]:g} {k.unit}" for k in knobs if k.name in changed)
+    if isinstance(supposed, NotScored):
+        return views.WhatIf(said, refused=f"Not calculated: {supposed.text}.")
+    return views.WhatIf(said, numbers(supposed, model))
+
+
+def _number(text: str, label: str) -> float:
+    try:
+        number = float(text) if len(text) <= 20 else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise OutOfRange(f"{label} is not a number.")
+    return number
+
+
+def _feedback(made: Made) -> FeedbackRecord:
+    """Raises MalformedRequest for what the page's form cannot have sent."""
+    form = made.visit.form
+    card, verdict, code = form.get("card", ""), form.get("verdict", ""), form.get("reason", "")
+    if not 0 < len(card) <= 128 or visible(card) != card or verdict not in ("helpful", "not-helpful"):
+        raise MalformedRequest("the form is not this page's")
+    reason = next((r for r in made.view.reasons if r.code == code), None) if verdict == "not-helpful" else None
+    return FeedbackRecord(
+        tenant=made.deployed.tenant,
+        service=made.deployed.service.id,
+        card=card,
+        outcome="accepted" if verdict == "helpful" else "overridden",
+        outcome_timestamp=made.said.at,
+        suggestions=(),
+        reason_code=reason.code if reason else None,
+        reason_system=reason.system if reason else None,
+        reason_display=reason.label if reason else None,
+        comment=None,
+        received_at=made.said.at,
+    )

@@ -1,0 +1,255 @@
+"""Makes the view of a page from an answer: nothing is computed here that the answer does not hold."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, structs
+
+from cds.cdshooks.answer import Answer, Deployed
+from cds.cdshooks.card import Card, card_id
+from cds.cdshooks.prefetch import covers
+from cds.cdshooks.service import shown
+from cds.errors import DataUnavailable, ModelFailed, WrongPatient
+from cds.risk.assessment import people, percent
+from cds.risk.estimate import Estimate, NotScored, Outcome, Risk
+from cds.risk.explanation import Input
+from cds.risk.history import History, history
+from cds.risk.model import RiskModel
+from cds.text import day_text, visible
+from cds.web.smart import views
+from cds.web.smart.about import about
+
+V = TypeVar("V", bound=Struct)
+
+
+def page_of(said: Answer, deployed: Deployed, banner: views.Banner, launched: datetime, scope: str) -> views.Page:
+    """One service's page. It says what the service's card says, and why there is no number where there is none."""
+    base = views.Page(
+        id=said.id,
+        card=said.cards[0]["uuid"] if said.cards else card_id(f"{said.id}/page"),
+        service=deployed.service.id,
+        title=deployed.service.title,
+        at=moment(said.at),
+        launched=moment(launched),
+        banner=banner,
+        state="failed",
+        headline="",
+        reasons=_reasons(said),
+    )
+    if said.error is not None or not said.outcomes:
+        return clean(structs.replace(base, **_trouble(said, deployed, scope)))
+    outcome = shown(said.outcomes)
+    model = deployed.models[outcome.model]
+    steps = tuple(map(_step, said.guidance.cards)) if said.guidance else ()
+    told = structs.replace(
+        base,
+        state="scored" if isinstance(outcome, Risk) else "not-scored",
+        headline=steps[0].summary if steps else _silent(said, outcome, deployed),
+        steps=steps,
+        notes=tuple(map(_sentence, steps[0].notes if steps else outcome.cautions)),
+        inputs=tuple(_line(one, said.at) for one in model.inputs(outcome.row)),
+        cautions=model.card.cautions,
+        about=about(model),
+    )
+    return clean(structs.replace(told, **_scored(said, model, outcome)) if isinstance(outcome, Risk) else told)
+
+
+def entry_of(said: Answer, deployed: Deployed) -> views.Entry:
+    """One service's line of the overview."""
+    title, id_ = deployed.service.title, deployed.service.id
+    if said.error is not None or not said.outcomes:
+        told = _trouble(said, deployed, "")
+        return clean(views.Entry(id_, title, told["state"], told["headline"]))
+    outcome = shown(said.outcomes)
+    cards = said.guidance.cards if said.guidance else ()
+    headline = cards[0].summary if cards else _silent(said, outcome, deployed)
+    scored = isinstance(outcome, Risk)
+    found = numbers(outcome, deployed.models[outcome.model]) if isinstance(outcome, Risk) else ()
+    return clean(views.Entry(id_, title, "scored" if scored else "not-scored", headline, found))
+
+
+def numbers(risk: Risk, model: RiskModel) -> tuple[views.Number, ...]:
+    """Each horizon's number, the longest first."""
+    ordered = sorted(risk.estimates, key=lambda estimate: -estimate.horizon_years)
+    return tuple(_number(estimate, model) for estimate in ordered)
+
+
+def _number(estimate: Estimate, model: RiskModel) -> views.Number:
+    marks = (t for t in model.thresholds if t.horizon_years == estimate.horizon_years)
+    return views.Number(
+        years=f"{estimate.horizon_years:g}",
+        percent=percent(estimate.probability),
+        people=people(estimate.probability),
+        bound=estimate.bound or "",
+        probability=estimate.probability,
+        figures=round(estimate.probability * 100),
+        marks=tuple(views.Mark(t.percent, t.action, t.source, estimate.probability * 100 > t.percent) for t in marks),
+    )
+
+
+def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
+    past = history(model, said.chart, risk) if said.chart else None
+    return {
+        "numbers": numbers(risk, model),
+        "standing": model.standing(risk.row),
+        "outcome": model.card.outcome,
+        "terms": _terms(model, risk),
+        "course": _course(past, risk) if past else None,
+        "knobs": tuple(
+            views.KnobView(k.name, k.label, k.unit, f"{k.low:g}", f"{k.high:g}", f"{k.value:g}")
+            for k in model.knobs(risk.row)
+        ),
+        "excluded": model.exclusions,
+    }
+
+
+def _terms(model: RiskModel, risk: Risk) -> views.Terms | None:
+    told = model.explanation(risk.row)
+    if told is None:
+        return None
+    years = max(told.risks)
+    return views.Terms(
+        told.reference,
+        f"{percent(told.risks[years])} within {years:g} years",
+        tuple(
+            views.Term(
+                t.name,
+                t.value,
+                t.reference,
+                f"\N{MULTIPLICATION SIGN}{t.multiplier:.2f}",
+                f"{t.direction} the risk",
+                t.log_hazard,
+            )
+            for t in told.contributions
+        ),
+    )
+
+
+def _course(past: History, risk: Risk) -> views.Course:
+    days: dict[datetime, views.Day] = {}
+    for point in past.measured.points:
+        days[point.at] = views.Day(point.date, point.at.timestamp(), point.value, point.shown)
+    for point in past.risk.points:
+        day = days.get(point.at) or views.Day(point.date, point.at.timestamp())
+        told = f"{point.bound} {percent(point.value)}" if point.bound else percent(point.value)
+        days[point.at] = structs.replace(day, probability=point.value, percent=told)
+    ordered = tuple(days[at] for at in sorted(days))
+    years = f"{max(estimate.horizon_years for estimate in risk.estimates):g}"
+    scored = [day for day in ordered if day.percent]
+    now = scored[-1]
+    sentence = f"The {years}-year risk is {now.percent} now"
+    if len(scored) > 1:
+        sentence = f"{sentence}; it was {scored[0].percent} on {scored[0].date}"
+    return views.Course(past.measured.name, past.measured.unit, years, ordered, f"{sentence}.")
+
+
+def _line(one: Input, at: datetime) -> views.Line:
+    source = ", ".join(dict.fromkeys(map(_source, one.sources)))
+    return views.Line(one.name, one.value, one.note, one.date, ago(one.when, at), source, one.missing)
+
+
+_SOURCES = {
+    "Observation": "Laboratory result (Observation)",
+    "Patient": "Patient record (Patient)",
+    "Condition": "Problem list (Condition)",
+    "Procedure": "Procedure",
+    "Encounter": "Visit (Encounter)",
+    "MedicationRequest": "Prescription (MedicationRequest)",
+}
+
+
+def _source(reference: str) -> str:
+    kind = reference.partition("/")[0]
+    return _SOURCES.get(kind, kind if kind.isalpha() else "")
+
+
+def _step(card: Card) -> views.Step:
+    orders = (
+        s.label
+        for s in card.suggestions
+        if not any(
+            isinstance(a.resource, dict) and a.resource.get("resourceType") == "RiskAssessment" for a in s.actions
+        )
+    )
+    guides = tuple(views.Guide(link.label, link.url) for link in card.links if link.type == "absolute")
+    label = card.source.label
+    return views.Step(card.summary, card.indicator == "warning", card.advice, card.notes, tuple(orders), guides, label)
+
+
+def _silent(said: Answer, outcome: Outcome, deployed: Deployed) -> str:
+    """What a page says where the service stays silent."""
+    if said.guidance and said.guidance.text:
+        return said.guidance.text
+    if isinstance(outcome, NotScored):
+        return f"{deployed.service.title} not calculated: {outcome.text}."
+    return "Nothing in this risk calls for action."
+
+
+def _trouble(said: Answer, deployed: Deployed, scope: str) -> dict[str, Any]:
+    """Why there is no answer at all. What could not be read is named; no number stands beside it."""
+    title = deployed.service.title
+    if isinstance(said.error, WrongPatient):
+        headline = f"{title} not calculated: the data received are not all this patient's. Nothing is shown."
+        return {"state": "unavailable", "headline": headline}
+    if isinstance(said.error, DataUnavailable):
+        unreadable = tuple(_unreadable(said.error, deployed, scope))
+        headline = f"{title} not calculated: needed data could not be read."
+        return {"state": "unavailable", "headline": headline, "unreadable": unreadable}
+    if isinstance(said.error, ModelFailed) or said.error is None:
+        return {"state": "failed", "headline": f"{title} not calculated: an internal error. It has been logged."}
+    return {"state": "failed", "headline": f"{title} not calculated: {said.error.message}."}
+
+
+def _unreadable(error: DataUnavailable, deployed: Deployed, scope: str) -> Iterator[tuple[str, str]]:
+    kinds = {need.key: need.resource_type for need in deployed.needs}
+    for key in error.keys:
+        kind = kinds.get(key, "")
+        named = key.replace("_", " ").capitalize()
+        named = f"{named} ({kind})" if kind and not named.startswith(kind) else named
+        granted = not scope or not kind or covers(scope, kind)
+        yield named, "the EHR did not deliver it" if granted else f"the launch did not grant the right to read {kind}"
+    if not error.keys:
+        yield "The chart", error.message
+
+
+def _reasons(said: Answer) -> tuple[views.Choice, ...]:
+    cards: Sequence[Card] = said.guidance.cards if said.guidance else ()
+    given = (reason for card in cards[:1] for reason in card.override_reasons)
+    return tuple(views.Choice(r.code, r.system, r.display or r.code) for r in given)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+
+
+def moment(at: datetime) -> str:
+    return f"{day_text(at)} {at:%H:%M} UTC"
+
+
+def ago(when: datetime | None, at: datetime) -> str:
+    """How old a result is, in the largest unit that fits."""
+    if when is None:
+        return ""
+    days = max((at - when).days, 0)
+    if days < 1:
+        return "today"
+    for size, unit in ((365.25, "year"), (30.44, "month"), (7, "week"), (1, "day")):
+        number = int(days / size)
+        if number >= (2 if unit != "day" else 1):
+            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+    return ""
+
+
+def clean(view: V) -> V:
+    """The view without anything that cannot be seen or turns the reading direction, in whatever text it stands."""
+    return msgspec.convert(_visible(msgspec.to_builtins(view)), type(view))
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {key: _visible(inner) for key, inner in value.items()}
+    return [_visible(inner) for inner in value] if isinstance(value, list | tuple) else value

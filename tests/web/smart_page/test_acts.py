@@ -1,0 +1,217 @@
+"""What a reader can do on a page: ask what if, save once, say whether it helped; and what each leaves in the ledger."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from fhir.resources.R4B.riskassessment import RiskAssessment
+
+from cds.web.smart import views
+from models.kfre.equation import kidney_failure_risk
+from tests.cdshooks.desk import SERVICE
+from tests.web.smart_page.bench import READ, SAVE, App
+from tests.web.smart_page.markup import Markup
+
+CARD = "5d5f8f3e-2c38-5c3b-9c3e-0f7b7f3f6a11"
+
+
+def view_of(app: App) -> views.Page:
+    return msgspec.json.decode(app.answers()[-1].body, type=views.Page)
+
+
+def assessment(app: App) -> str:
+    app.open()
+    return view_of(app).save
+
+
+@pytest.mark.proves("R44", "a what-if is the published equation, recorded as smart-what-if and never as a score")
+def test_a_what_if_stands_beside_the_real_number_and_is_recorded_as_hypothetical(open_app: Callable[..., App]) -> None:
+    app = open_app("refer")
+    text = Markup(app.act("what-if", {"egfr": "25", "acr": "310"})).text
+    expected = kidney_failure_risk(4, "north-america", 5, 64, True, 25, 310.0)
+    assert f"{expected * 100:.1f}%" in text
+    assert "15.4%" in text
+    assert "Hypothetical: eGFR 25 mL/min/1.73 m²" in text
+    kept = app.answers()[-1]
+    view = view_of(app)
+    assert kept.hook == "smart-what-if"
+    assert view.what_if is not None
+    assert view.what_if.numbers[0].probability == expected
+    [score] = kept.scores
+    assert [round(e["probability"], 3) for e in score.estimates] == [0.052, 0.154]
+    assert ("what-if", "success", {"service": SERVICE}) in app.notes
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"egfr": "75", "acr": "310"}, "eGFR: 5 to 59 mL/min/1.73 m²"),
+        ({"egfr": "25", "acr": "-1"}, "Urine ACR: 1 to 5000 mg/g"),
+        ({"egfr": "nan", "acr": "310"}, "eGFR is not a number"),
+        ({"egfr": "1e999", "acr": "310"}, "eGFR is not a number"),
+        ({"egfr": "<script>", "acr": "310"}, "eGFR is not a number"),
+        ({"egfr": "2" * 400, "acr": "310"}, "eGFR is not a number"),
+        ({"egfr": "34", "acr": "310"}, "these are the patient's own"),
+        ({}, "these are the patient's own"),
+    ],
+)
+def test_a_what_if_out_of_range_says_so_and_shows_no_hypothetical_number(
+    form: dict[str, str], said: str, open_app: Callable[..., App]
+) -> None:
+    app = open_app("refer")
+    page = Markup(app.act("what-if", form))
+    assert said in page.text
+    assert page.faults == []
+    assert page.active() == []
+    what_if = view_of(app).what_if
+    assert what_if is not None
+    assert what_if.numbers == ()
+
+
+def test_a_what_if_without_a_risk_has_nothing_to_compare_with(open_app: Callable[..., App]) -> None:
+    app = open_app("missing")
+    app.act("what-if", {"egfr": "25"})
+    assert view_of(app).what_if == views.WhatIf(refused="There is no risk to compare with.")
+    assert view_of(app).numbers == ()
+
+
+def test_the_assessment_that_is_saved_is_the_one_that_is_shown(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE)
+    shown = assessment(app)
+    assert "Saved to the chart." in app.act("save", {"assessment": shown})
+    [created] = app.records.created
+    assert created["identifier"] == [{"system": "urn:bedside:risk-assessment", "value": shown}]
+    assert created["subject"] == {"reference": "Patient/refer-64m"}
+    assert [p["probabilityDecimal"] for p in created["prediction"]] == [5.223965, 15.423074]
+    RiskAssessment.model_validate_json(json.dumps(created))
+    assert ("save", "success", {"service": SERVICE}) in app.notes
+
+
+@pytest.mark.parametrize("finds", [True, False], ids=["EHR searches by identifier", "EHR does not"])
+@pytest.mark.proves("R44", "the save button pressed 8 times at once makes 1 RiskAssessment")
+def test_a_button_pressed_eight_times_saves_once(finds: bool, open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE.replace("RiskAssessment.c", "RiskAssessment.crs"))
+    app.records.finds_by_identifier = finds
+    shown = assessment(app)
+    with ThreadPoolExecutor(8) as pool:
+        pages = list(pool.map(lambda _: app.act("save", {"assessment": shown}), range(8)))
+    assert len(app.records.created) == 1
+    assert sum("Saved to the chart." in page for page in pages) == 1
+    assert sum("in the chart already" in page for page in pages) == 7
+
+
+def test_what_another_server_saved_is_found_and_not_saved_again(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE.replace("RiskAssessment.c", "RiskAssessment.crs"))
+    shown = assessment(app)
+    identifier = [{"system": "urn:bedside:risk-assessment", "value": shown}]
+    app.records.created.append({"resourceType": "RiskAssessment", "id": "theirs", "identifier": identifier})
+    assert "in the chart already" in app.act("save", {"assessment": shown})
+    assert len(app.records.created) == 1
+
+
+@pytest.mark.parametrize("creatinine", [2.3, 3.5], ids=["another risk", "no risk any more"])
+def test_a_chart_that_changed_since_is_not_saved_over_what_the_reader_saw(
+    creatinine: float, open_app: Callable[..., App]
+) -> None:
+    app = open_app("refer", scope=SAVE)
+    shown = assessment(app)
+    newest = next(one for one in app.records.resources if one["id"] == "refer-64m-creatinine-20261103")
+    newest["valueQuantity"]["value"] = creatinine
+    page = app.act("save", {"assessment": shown})
+    assert "Not saved: the chart has changed" in page
+    assert app.records.created == []
+    assert ("save", "refused", {"service": SERVICE}) in app.notes
+
+
+@pytest.mark.proves("S11", "0 save buttons and 0 saved resources without the right to create")
+def test_without_the_granted_right_there_is_no_button_and_no_save(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=READ)
+    assert "Save this risk" not in app.open()
+    assert "no right to save" in app.act("save", {"assessment": "anything"})
+    assert app.records.created == []
+
+
+def test_a_refused_save_says_so_and_shows_the_number_still(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE)
+    shown = assessment(app)
+    app.records.denied.add("RiskAssessment")
+    page = app.act("save", {"assessment": shown})
+    assert "Not saved:" in page
+    assert "15.4%" in page
+
+
+def test_helpful_and_not_helpful_reach_the_ledger_under_the_pages_own_id(open_app: Callable[..., App]) -> None:
+    app = open_app("refer")
+    app.open()
+    card = view_of(app).card
+    assert app.answers()[-1].card_ids == (card,)
+    assert "Thank you" in app.act("feedback", {"card": card, "verdict": "helpful"})
+    app.act("feedback", {"card": card, "verdict": "not-helpful", "reason": "recipient-does-not-trust"})
+    told = [(one.card, one.outcome, one.reason_code, one.reason_display) for one in app.feedback()]
+    assert told == [
+        (card, "accepted", None, None),
+        (card, "overridden", "recipient-does-not-trust", "Data wrong or old"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"verdict": "helpful"},
+        {"card": CARD},
+        {"card": CARD, "verdict": "x"},
+        {"card": "\x00", "verdict": "helpful"},
+    ],
+)
+def test_a_form_that_is_not_ours_is_refused_and_leaves_nothing(
+    form: dict[str, str], open_app: Callable[..., App]
+) -> None:
+    app = open_app("refer")
+    assert "15.4%" not in app.act("feedback", form, status=400)
+    assert app.feedback() == []
+
+
+def test_every_act_asks_the_door_for_more_than_a_cookie(open_app: Callable[..., App]) -> None:
+    app = open_app("refer")
+    for what in ("what-if", "save", "feedback"):
+        app.act(what, {"card": CARD, "verdict": "helpful"})
+        assert app.http.get(f"{app.path}/{SERVICE}/{what}").status_code == 405
+    assert [path.rpartition("/")[2] for path in app.door.unsafe] == ["what-if", "save", "feedback"]
+
+
+def test_a_save_that_is_cut_off_leaves_no_lock_behind() -> None:
+    from cds.web.smart.saving import Saver
+
+    class Silent:
+        async def resource_json(self, query: str) -> dict[str, object]:
+            return {}
+
+        async def create(self, resource: dict[str, object]) -> str:
+            await asyncio.sleep(60)
+            return "never"
+
+    async def cut(saver: Saver) -> None:
+        assessment = {"identifier": [{"value": "one"}]}
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await saver.save(Silent(), assessment, "p", SAVE)
+
+    saver = Saver()
+    asyncio.run(cut(saver))
+    assert saver._busy == {}
+
+
+@pytest.mark.proves("R36", "5 page events in the ledger's chain, each with its user and patient")
+def test_each_page_and_act_is_an_event_in_the_ledgers_chain(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE, audited=True)
+    app.act("save", {"assessment": assessment(app)})
+    app.act("what-if", {"egfr": "25", "acr": "310"})
+    events = [one for one in app.ledger.events() if one.kind in ("page-view", "save", "what-if")]
+    assert [one.kind for one in events] == ["page-view", "save", "page-view", "what-if", "page-view"]
+    assert {one.outcome for one in events} == {"success"}
+    assert {one.who for one in events} == {"Practitioner/dr-hale"}
+    assert {one.patient for one in events} == {app.answers()[-1].patient}
