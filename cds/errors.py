@@ -85,7 +85,11 @@ class Overloaded(BedsideError):
 
 
 class TooManyCalls(Overloaded):
-    """A client, or an address that shows no good token, calls more often than it may."""
+    """A client, or an address that shows no good token, calls more often than it may. `tenant` is the client's."""
+
+    def __init__(self, message: str, retry_after: int = 1, tenant: str | None = None) -> None:
+        super().__init__(message, retry_after)
+        self.tenant = tenant
 
 
 class LedgerUnavailable(Overloaded):

@@ -21,6 +21,8 @@ from cds.site.proven import proven
 from cds.trust import Trust, open_trust
 
 BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
+DEMO_APP = "bedside-demo"
+"""Our name at the demo's authorization server."""
 
 
 def serve(
@@ -56,14 +58,22 @@ def serve(
 
 
 def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
-    """The demo's site: live, open on loopback, fetching from its own FHIR endpoint."""
+    """The demo's site: live, open on loopback, with the demo's own EHR as its one client."""
+    ehr = {
+        "tenant": "demo",
+        "issuer": f"{base}/demo/auth",
+        "jwks_url": f"{base}/demo/auth/jwks",
+        "fhir_base": f"{base}/demo/fhir",
+        "smart": {"client_id": DEMO_APP, "frame_ancestors": [base], "save": True},
+    }
     return read_settings(
         site,
         trust="open-on-loopback",
+        public_url=base,
         region=region or "north-america",
         default_stage="live",
         drain_seconds=0,  # whoever plays with the demo waits for nobody
-        fhir_servers=(f"{base}/demo/fhir", f"{base.replace('127.0.0.1', 'localhost')}/demo/fhir"),
+        clients=(ehr,),
     )
 
 
@@ -87,7 +97,7 @@ def run(
     """Serve until told to stop; answers in progress are finished and recorded. SIGHUP: serve the site of `read`."""
     from cds.web.app import create_app
     from cds.web.log import configure
-    from cds.web.reload import Reload, audited
+    from cds.web.reload import Reload
     from cds.web.server import Server, configuration
 
     configure()
@@ -101,7 +111,7 @@ def run(
         configuration(application, host, port, settings.proxies),
         state,
         drain_seconds=settings.drain_seconds,
-        reload=Reload(state, read, audited(state)) if read else None,
+        reload=Reload(state, read) if read else None,
     )
     server.run()
 

@@ -32,7 +32,7 @@ class Policy(Struct, frozen=True):
     """What a client's registration says of three kinds of record.
 
     `merged` is also a Patient with `active` false: a record that is not in active use was left for another, was made
-    in error, or belongs to nobody who is being seen.
+    in error, or belongs to nobody who is being seen. Of the dead, inactive is what a record becomes.
     """
 
     merged: Choice = "refuse"
@@ -44,7 +44,7 @@ class Policy(Struct, frozen=True):
         if self.merged == "refuse":
             if any(link.type == "replaced-by" for link in patient.link or ()) or "link" in patient.faults:
                 raise _refused("this record was merged into another; open the surviving record", "Patient.link")
-            if patient.active is False or "active" in patient.faults:
+            if (patient.active is False and not _died(patient)) or "active" in patient.faults:
                 raise _refused("this patient's record is not in active use; open the one that is", "Patient.active")
         if self.test_patients == "refuse" and any(label.code == _TEST for label in labels(patient)):
             raise _refused("this is a test patient, and this site does not answer for those", "Patient.meta.security")
@@ -59,6 +59,11 @@ class Policy(Struct, frozen=True):
                 raise _refused(
                     f"{what} of this record is marked as restricted, and this site does not use those", "meta.security"
                 )
+
+
+def _died(patient: Resource) -> bool:
+    """Whose record is closed because she died: she is told apart by her death, of which every model knows."""
+    return patient.deceased_boolean is True or patient.deceased_date_time is not None
 
 
 def labels(resource: Resource) -> tuple[Coding, ...]:

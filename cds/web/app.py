@@ -37,6 +37,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await keep(state.site)
+        await state.audit.activated(state.site)
         try:
             yield
         finally:
@@ -80,4 +81,4 @@ def _add_demo(app: FastAPI, state: State) -> None:
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:
-        return RedirectResponse("/demo/", status_code=302)
+        return RedirectResponse(f"{url or ''}/demo/", status_code=302)  # by the one name that the EHR is registered by

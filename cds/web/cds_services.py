@@ -15,7 +15,7 @@ from cds.cdshooks.discovery import discovery
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
-from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, UnknownService
+from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, TooManyCalls, UnknownService
 from cds.risk.estimate import NotScored
 from cds.settings import Settings
 from cds.site import Tenant
@@ -69,7 +69,11 @@ async def _told(state: State, request: Request, work: Callable[[State, Request],
     try:
         return await work(state, request)
     except NotTrusted as error:
+        await state.audit.turned_away(error)
         return _turned_away(state, error)
+    except TooManyCalls as error:
+        await state.audit.limited(error.tenant)
+        return _refused(state, error)
     except BedsideError as error:
         return _refused(state, error)
     except ClientDisconnect:
@@ -136,6 +140,7 @@ async def _call(state: State, request: Request) -> Response:
     if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
     sent = await _recorded(state, said, deployed)
+    await state.audit.mismatched(said, deployed)
     _observe(state, said, deployed, seconds)
     return Response(sent, said.status, _headers(said), media_type=JSON)
 

@@ -1,15 +1,13 @@
 """Takes a changed site.toml while serving: everything is built and tried aside, then one pointer is swapped."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Callable
 
 import structlog
 
 from cds.errors import BedsideError, SiteError
-from cds.ledger.events import Event
 from cds.settings import Settings
-from cds.site import LOCAL, Site
+from cds.site import Site
 from cds.site.proven import proven
 from cds.web.keeping import keep, let_go_later
 from cds.web.state import State
@@ -19,35 +17,13 @@ log = structlog.get_logger("bedside")
 FIXED = ("trust", "public_url", "ledger", "ledger_key", "drain_seconds", "proxies")
 """What was opened with the old value at the start; a new one needs a new process."""
 
-Noted = Callable[[Literal["success", "failed"]], Awaitable[None]]
-"""Told of each attempt, for the audit."""
-
-
-async def _unnoted(_: str) -> None:
-    """Where there is no ledger."""
-
-
-def audited(state: State) -> Noted:
-    """Each attempt as an event of the audit; the site is served whether or not the audit can be reached."""
-
-    async def note(outcome: Literal["success", "failed"]) -> None:
-        if state.ledger is None:
-            return
-        try:
-            await state.ledger.note(Event("configuration", LOCAL, state.clock(), outcome, None, None, {}))
-        except BedsideError as error:
-            log.warning("configuration not audited", kind=type(error).__name__)
-
-    return note
-
 
 class Reload:
     """One reload at a time. A site that cannot be served leaves the old one in place, and readiness says "stale"."""
 
-    def __init__(self, state: State, read: Callable[[], Site], noted: Noted = _unnoted) -> None:
+    def __init__(self, state: State, read: Callable[[], Site]) -> None:
         self._state = state
         self._read = read
-        self._noted = noted
         self._one = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -65,7 +41,8 @@ class Reload:
             self._state.swap(site)
             self._leave(earlier)
             log.info("configuration taken", services=len(site.services), clients=len(site.clients))
-            await self._noted("success")
+            await self._state.audit.configured("success")
+            await self._state.audit.activated(site)
             return True
 
     def _leave(self, earlier: Site) -> None:
@@ -82,7 +59,7 @@ class Reload:
     async def _kept(self, why: str) -> bool:
         self._state.stale = True
         log.error("configuration not taken: the earlier one stays", why=why)
-        await self._noted("failed")
+        await self._state.audit.configured("failed")
         return False
 
 

@@ -8,6 +8,7 @@ from cds.ledger import Ledger
 from cds.site import Site, Tenant
 from cds.trust import NotTrusted, Trust, bearer
 from cds.trust.rates import Buckets, Rate, stranger
+from cds.web.audit import Audit
 from cds.web.metrics import Metrics
 
 
@@ -32,6 +33,7 @@ class State:
         self.clock = clock
         self.trust = trust
         self.metrics = Metrics(site)
+        self.audit = Audit(ledger, clock)
         if ledger is not None:
             self.metrics.spooled.set_function(ledger.spooled)
         allowed = site.settings.failures_per_minute
@@ -72,12 +74,12 @@ class State:
         if found is None:
             raise NotTrusted("issuer", client.tenant)
         rate = Rate(client.requests_per_second, client.burst)
-        self._refuse(self._tenants.take(found.id, now.timestamp(), rate))
+        self._refuse(self._tenants.take(found.id, now.timestamp(), rate), found.id)
         return found
 
-    def _refuse(self, seconds: int | None) -> None:
+    def _refuse(self, seconds: int | None, tenant: str | None = None) -> None:
         if seconds is not None:
-            raise TooManyCalls("more calls than are allowed here", retry_after=seconds)
+            raise TooManyCalls("more calls than are allowed here", seconds, tenant)
 
     def enter(self) -> None:
         """Count a call in. Raises Overloaded when draining or when too many are in progress."""

@@ -58,6 +58,12 @@ def test_a_record_that_is_not_in_active_use_is_refused() -> None:
     assert "not in active use" in refusal(Policy(), person(active=False))
 
 
+@pytest.mark.parametrize("died", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-08-19"}])
+def test_the_closed_record_of_a_patient_who_died_is_told_by_her_death(died: Json) -> None:
+    assert answered(Policy(), person(active=False, **died))
+    assert "not in active use" in refusal(Policy(), person(active=False, deceasedBoolean=False))
+
+
 @pytest.mark.parametrize("active", ["false", 0, [False]])
 def test_an_active_that_cannot_be_read_is_a_doubt(active: Any) -> None:
     assert "not in active use" in refusal(Policy(), person(active=active))
