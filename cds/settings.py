@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     """The https address under which the EHRs know this server: their tokens name it, and links lead to it."""
     clients: tuple[dict[str, Any], ...] = ()
     """The `[[clients]]` tables; `cds.trust.clients` checks them."""
+    keys: Path | None = None
+    """Our own signing keys; unsaid, bedside-keys.json beside site.toml."""
     discovery: Literal["token", "open"] = "token"
     """Whether clients show their token for the list of services too; "open" lets anybody read it."""
     cds_hooks: CdsHooksVersion = "2.0.1"

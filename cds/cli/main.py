@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import audit, card, check, client, doctor, ledger, models, score, serve
+from cds.cli import audit, card, check, client, doctor, keys, ledger, models, score, serve
 
 app = typer.Typer(
     name="bedside",
@@ -28,6 +28,7 @@ app.command("replay")(ledger.replay)
 app.add_typer(client.app, name="client")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports any program that `head` cut short
 

@@ -45,6 +45,18 @@ def read_keys(body: bytes) -> dict[str, Key]:
 
     Raises UnusableKeys when the whole of it is no JWK set or is over the limits.
     """
+    named = [(kid, member) for member in _members(body) if isinstance(kid := member.get("kid"), str) and kid]
+    times = Counter(kid for kid, _ in named)
+    return {kid: key for kid, member in named if times[kid] == 1 and (key := _key(member)) is not None}
+
+
+def read_all_keys(body: bytes) -> tuple[tuple[str | None, Key], ...]:
+    """As `read_keys`, with the keys that have no name: an issuer of id_tokens with one key need not name it."""
+    usable = ((member.get("kid"), _key(member)) for member in _members(body))
+    return tuple((kid, key) for kid, key in usable if key is not None and isinstance(kid, str | None))
+
+
+def _members(body: bytes) -> list[dict[str, Any]]:
     if len(body) > SET_BYTES:
         raise UnusableKeys("the key set is too large")
     try:
@@ -53,9 +65,7 @@ def read_keys(body: bytes) -> dict[str, Key]:
         raise UnusableKeys("the key set is no JSON object with keys") from None
     if len(members) > KEYS_IN_SET:
         raise UnusableKeys(f"the key set has more than {KEYS_IN_SET} keys")
-    named = [(kid, member) for member in members if isinstance(kid := member.get("kid"), str) and kid]
-    times = Counter(kid for kid, _ in named)
-    return {kid: key for kid, member in named if times[kid] == 1 and (key := _key(member)) is not None}
+    return members
 
 
 def read_own_keys(members: Mapping[str, Any]) -> dict[str, Key]:
