@@ -261,10 +261,11 @@ _CLINICAL = ("patient/", "user/", "system/")
 
 
 def covers(scope: str, resource_type: str) -> bool:
-    """Whether SMART scopes let a type be read; where none names any type, the server decides."""
-    granted = [
-        one.partition("/")[2].partition("?")[0].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)
-    ]
+    """Whether SMART scopes let a type be read whole; where none names any type, the server decides.
+
+    A grant with a filter (`?category=…`) hides what lies outside it: what we then do not see is not absent.
+    """
+    granted = [one.partition("/")[2].rpartition(".") for one in scope.split() if one.startswith(_CLINICAL)]
     return not granted or any(
         kind in ("*", resource_type) and _reads(rights, resource_type) for kind, _, rights in granted
     )

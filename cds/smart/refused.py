@@ -1,0 +1,53 @@
+"""Names each way in which a launch or a session ends, so that every one has its page."""
+
+from typing import Literal
+
+from cds.errors import BedsideError
+
+Reason = Literal[
+    "issuer-missing",
+    "issuer-unknown",
+    "launch-missing",
+    "discovery-missing",
+    "discovery-incomplete",
+    "unreachable",
+    "access-denied",
+    "scope-refused",
+    "client-refused",
+    "authorization-failed",
+    "state-missing",
+    "state-unknown",
+    "state-expired",
+    "state-replayed",
+    "other-browser",
+    "cookies-blocked",
+    "code-missing",
+    "code-refused",
+    "token-unusable",
+    "identity-invalid",
+    "no-patient",
+    "not-permitted",
+    "token-rejected",
+    "refresh-refused",
+    "session-ended",
+    "logged-out",
+    "another-patient",
+    "forged",
+    "request-unusable",
+]
+
+
+class SmartRefused(BedsideError):
+    """A launch, or a page of one, that does not go on. `tenant` is the client's, once it is known."""
+
+    def __init__(self, reason: Reason, tenant: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+        self.tenant = tenant
+
+
+class SessionEnded(SmartRefused):
+    """There is no such session any more: the app must be opened again from the chart."""
+
+    def __init__(self, reason: Reason = "session-ended", tenant: str | None = None) -> None:
+        super().__init__(reason, tenant)
