@@ -10,13 +10,18 @@ from starlette.responses import RedirectResponse
 
 from cds.ledger import Ledger
 from cds.site import Site
+from cds.smart import SmartApp, SmartRefused
 from cds.trust import Trust
+from cds.trust.own_keys import OwnKeys
 from cds.web.cds_services import cds_services
 from cds.web.errors import on_error
 from cds.web.guard import Guard
 from cds.web.health import health
 from cds.web.keeping import keep, let_go
 from cds.web.origins import NamedOrigins
+from cds.web.smart.door import Door
+from cds.web.smart.errors import on_refused
+from cds.web.smart.launch import smart_launch
 from cds.web.state import State, utc_now
 
 
@@ -27,12 +32,16 @@ def create_app(
     demo: bool = False,
     clock: Callable[[], datetime] = utc_now,
     trust: Trust | None = None,
+    keys: OwnKeys | None = None,
 ) -> FastAPI:
     """The application. Without a ledger nothing is recorded: only benchmarks do that.
 
-    `trust` verifies the callers' tokens. Raises UnsafeToServe unless it is there exactly where the site has clients.
+    `trust` verifies the callers' tokens, `keys` sign for the SMART app. Raises UnsafeToServe unless `trust` is there
+    exactly where the site has clients.
     """
     state = State(site, ledger, clock, trust)
+    smart = SmartApp(keys, clock)
+    door = Door(state, smart)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -52,9 +61,10 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=[*cds_services(state)],
+        routes=[*cds_services(state), *smart_launch(state, smart, door)],
         middleware=_middleware(state),
-        exception_handlers=dict.fromkeys((404, 405, 422), on_error) | {Exception: on_error},
+        exception_handlers=dict.fromkeys((404, 405, 422), on_error)
+        | {SmartRefused: on_refused(state), Exception: on_error},
     )
     app.state.bedside = state
     app.include_router(health(state))

@@ -1,0 +1,1 @@
+"""The SMART app in the browser."""
