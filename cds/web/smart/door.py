@@ -8,7 +8,7 @@ from starlette.requests import Request
 from cds.smart import Session, SessionEnded, SmartApp, SmartRefused
 from cds.trust.clients import Client
 from cds.web.smart.cookies import session_cookie
-from cds.web.smart.headers import page_headers
+from cds.web.smart.headers import origin_of, page_headers
 from cds.web.state import State
 
 FORM_BYTES = 64 * 1024
@@ -78,10 +78,10 @@ class Door:
             raise SmartRefused("forged", tenant)
 
     def origin(self, request: Request) -> str:
-        """Our own address: what the site says, or on this machine what it was called by."""
-        return self.base(request) if self._state.site.settings.public_url is None else _origin(self.base(request))
+        return origin_of(self.base(request))
 
     def base(self, request: Request) -> str:
+        """Our own address: what the site says, or on this machine what it was called by."""
         return self._state.site.settings.public_url or str(request.base_url).rstrip("/")
 
     def _client(self, session: Session) -> Client:
@@ -91,11 +91,6 @@ class Door:
             self.leave(session)
             raise SessionEnded("session-ended")
         return client
-
-
-def _origin(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cds.errors import SiteError
 from cds.smart import Begun, Session, SmartApp, SmartRefused
 from cds.smart.app import returned
 from cds.smart.authorize import Pending
 from cds.smart.launches import handle
 from cds.smart.tokens import reason_of
 from cds.trust.clients import Client
+from cds.trust.urls import safe_url
 from cds.web.smart.cookies import (
     KEPT,
     LAUNCH_SECONDS,
@@ -39,7 +41,16 @@ log = structlog.get_logger("bedside")
 
 
 def smart_launch(state: State, app: SmartApp, door: Door) -> list[Route]:
-    """The launch's routes; what they refuse is a SmartRefused, for which the application has a handler."""
+    """The launch's routes; what they refuse is a SmartRefused, for which the application has a handler.
+
+    Raises SiteError when an EHR would have to send its users back to us without TLS.
+    """
+    public_url = state.site.settings.public_url
+    if public_url is not None and any(client.smart is not None for client in state.site.clients):
+        try:
+            safe_url(public_url)
+        except ValueError as fault:
+            raise SiteError(f"public_url: a sign-in comes back to it; {fault}") from None
     road = _Road(state, app, door)
     return [
         Route("/smart/launch", road.launch, methods=["GET"]),
@@ -73,7 +84,9 @@ class _Road:
         if iss is not None:
             return await self._begin(request, self._registered(iss), None)
         clients = [one for one in self._state.site.clients if one.smart is not None and not one.revoked]
-        return Response(render("standalone.html", clients=clients), headers=page_headers(None), media_type=HTML)
+        return Response(
+            render("standalone.html", clients=clients, root=root(request)), headers=page_headers(None), media_type=HTML
+        )
 
     async def callback(self, request: Request) -> Response:
         """The way back from sign-in; POST is a page without cookies that brings its launch's secret instead."""
@@ -91,7 +104,7 @@ class _Road:
         code = returned(one, code=code, error=error, iss=_one(request, "iss"))
         cookie = request.cookies.get(launch_cookie(handle(one.state)))
         if cookie is None:
-            return self._without_cookie(one, code)
+            return self._without_cookie(request, one, code)
         if not hmac.compare_digest(cookie.encode(), one.cookie.encode()):
             raise SmartRefused("other-browser", one.tenant)
         return await self._opened(request, one, code, by_cookie=True)
@@ -132,7 +145,7 @@ class _Road:
         )  # fmt: skip
         return said
 
-    def _without_cookie(self, one: Pending, code: str) -> Response:
+    def _without_cookie(self, request: Request, one: Pending, code: str) -> Response:
         """Ask the page for the secret that /smart/launch gave this tab; without it, offer a tab of its own."""
         client = self._registered(one.base)
         launch = f"launch?iss={quote(one.base, safe='')}&launch={quote(one.launch, safe='')}" if one.launch else None
@@ -140,7 +153,8 @@ class _Road:
             "returning.html",
             words=WORDS["cookies-blocked"],
             correlation=logged("cookies-blocked", client),
-            again=f"/smart/{launch or 'standalone?iss=' + quote(one.base, safe='')}",
+            again=f"{root(request)}/smart/{launch or 'standalone?iss=' + quote(one.base, safe='')}",
+            root=root(request),
             held=self._app.launches.hold(one, code),
             name=handle(one.state),
         )
@@ -151,11 +165,11 @@ class _Road:
         client = self._registered(one.base)
         session = await self._app.complete(client, one, code)
         log.info("smart", reason="opened", tenant=client.tenant)
-        home = f"/smart/app/{session.id}"
+        home = f"{root(request)}/smart/app/{session.id}"
         if by_cookie:
             said = Response(status_code=303, headers={**page_headers(client), "Location": home})
         else:
-            page = render("entering.html", action=home, ticket=session.tickets.give())
+            page = render("entering.html", action=home, ticket=session.tickets.give(), root=root(request))
             said = Response(page, headers=page_headers(client), media_type=HTML)
         for line in self._cookies(request, one, session, embedded=_embedded(client)):
             said.headers.append("set-cookie", line)
@@ -181,8 +195,14 @@ def _leaving(request: Request, client: Client, begun: Begun) -> Response:
         fields=asked.fields if asked.post else (),
         name=handle(begun.pending.state),
         secret=begun.pending.page,
+        root=root(request),
     )
     return Response(page, headers=page_headers(client, asked.action if asked.post else None), media_type=HTML)
+
+
+def root(request: Request) -> str:
+    """The path at which a proxy mounts the whole server, before each of our own paths."""
+    return str(request.scope.get("root_path", ""))
 
 
 def _embedded(client: Client | None) -> bool:

@@ -1,14 +1,17 @@
-// Carries a launch's secret across the EHR's sign-in where no cookie survives it: it stays in this tab, on this site.
+// Carries a launch's secret across the EHR's sign-in where no cookie survives it. It stays in this tab's storage; where
+// a browser denies a frame its storage, in the frame's name, which only pages shown in this very frame can read, and
+// only the EHR can frame us.
 "use strict";
 {
   const { step, name, secret } = document.currentScript.dataset;
   const onward = document.getElementById("onward");
   const key = `bedside-launch-${name}`;
+  const framed = window !== window.top;
   const remember = () => {
     try {
       sessionStorage.setItem(key, secret);
     } catch {
-      // A frame without storage: the cookie may still arrive, and if not the page says so.
+      if (framed) window.name = `${key} ${secret} ${window.name}`;
     }
   };
   const recall = () => {
@@ -17,7 +20,10 @@
       sessionStorage.removeItem(key);
       return kept;
     } catch {
-      return null;
+      const [kept, value, ...before] = window.name.split(" ");
+      if (!framed || kept !== key) return null;
+      window.name = before.join(" ");
+      return value;
     }
   };
   if (step === "leaving") {
@@ -25,7 +31,7 @@
     if (onward instanceof HTMLFormElement) onward.submit();
     else location.replace(onward.href);
   } else if (step === "returning") {
-    history.replaceState(null, "", "/smart/callback");
+    history.replaceState(null, "", location.pathname);
     const kept = recall();
     if (kept) {
       onward.elements.secret.value = kept;

@@ -113,7 +113,7 @@ WORDS: Mapping[Reason, Words] = {
         REOPEN,
     ),
     "cookies-blocked": Words(
-        403,
+        200,
         "Your browser did not keep this sign-in",
         "Inside this frame the browser stores nothing for the app, so it cannot tell that the sign-in is yours.",
         "Open the app in a new tab.",

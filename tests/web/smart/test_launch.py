@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from cds.errors import SiteError
 from cds.trust.own_keys import OwnKeys
 from tests.smart.ehr import AUTHORIZE, BASE, TOKEN
 from tests.smart.world import table
@@ -30,6 +31,13 @@ def test_a_launch_goes_to_the_ehrs_sign_in_and_comes_back_to_a_session(clinic: C
 def test_behind_a_proxy_the_public_address_is_where_the_ehr_returns(make_clinic: Callable[..., Clinic]) -> None:
     browser = make_clinic(public_url="https://cds.example.org").browser()
     assert asked(browser.launch())["redirect_uri"] == "https://cds.example.org/smart/callback"
+
+
+@pytest.mark.proves("S4", "a public address without TLS stops the start, loopback's does not")
+def test_a_sign_in_never_comes_back_without_tls(make_clinic: Callable[..., Clinic]) -> None:
+    with pytest.raises(SiteError, match="public_url"):
+        make_clinic(public_url="http://cds.example.org")
+    assert make_clinic(public_url="http://127.0.0.1:8080").browser().launch().status_code == 303
 
 
 @pytest.mark.proves("S24", "code and state in 0 of the addresses after the callback's 303")
