@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, spool_folder, told
+from cds.cli.keys import own_keys
 from cds.errors import LedgerUnavailable, SiteError, UnsafeToServe
 from cds.ledger import Ledger
 from cds.ledger.clock import TOLERATED, UNREMARKED
@@ -19,6 +20,7 @@ from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
 from cds.site.proven import proven
 from cds.trust import Trust, open_trust
+from cds.trust.own_keys import OwnKeys
 
 BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
 DEMO_APP = "bedside-demo"
@@ -49,12 +51,13 @@ def serve(
         def read() -> Site:
             return load_site(site, read_settings(site, region=region))
 
+        keys = own_keys(settings, site)
         found = proven(load_site(site, settings))
         ledger = recording(settings, demo=demo)
         if ledger is not None:
             refuse_wrong_clock(ledger)
         _say(found, base, demo=demo)
-        run(found, ledger, host, port, demo=demo, read=None if demo else read)
+        run(found, ledger, host, port, demo=demo, read=None if demo else read, keys=keys)
 
 
 def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
@@ -93,6 +96,7 @@ def run(
     *,
     demo: bool,
     read: Callable[[], Site] | None = None,
+    keys: OwnKeys | None = None,
 ) -> None:
     """Serve until told to stop; answers in progress are finished and recorded. SIGHUP: serve the site of `read`."""
     from cds.web.app import create_app
@@ -103,7 +107,7 @@ def run(
     configure()
     settings = site.settings
     trust = trusting(site)
-    application = create_app(site, ledger, demo=demo, trust=trust)
+    application = create_app(site, ledger, demo=demo, trust=trust, keys=keys)
     state = application.state.bedside
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it for every few requests

@@ -27,6 +27,7 @@ Reason = Literal[
     "identity-invalid",
     "no-patient",
     "not-permitted",
+    "not-recorded",
     "token-rejected",
     "refresh-refused",
     "session-ended",

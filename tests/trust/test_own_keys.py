@@ -10,8 +10,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from typer.testing import CliRunner
 
+from cds.cli.keys import own_keys as needed
 from cds.cli.main import app
 from cds.errors import SiteError
+from cds.settings import read_settings
 from cds.trust import own_keys
 from cds.trust.own_keys import ALGORITHMS, FILE_NAME, OwnKeys
 
@@ -128,3 +130,20 @@ def test_the_command_makes_rotates_and_shows_public_keys_only(tmp_path: Path) ->
     private = json.loads((tmp_path / FILE_NAME).read_text())["keys"]
     assert all(one["jwk"]["d"] not in second for one in private)
     assert not any(PRIVATE & set(one) for one in json.loads(second)["keys"])
+
+
+def test_a_site_whose_app_signs_does_not_start_without_keys(tmp_path: Path) -> None:
+    smart = {"client_id": "bedside"}
+    signing = read_settings(clients=({"tenant": "north", "smart": smart},))
+    public = read_settings(clients=({"tenant": "north", "smart": smart | {"auth": "public"}},))
+    assert needed(public, tmp_path) is None
+    with pytest.raises(SiteError, match="bedside keys rotate"):
+        needed(signing, tmp_path)
+    made = OwnKeys.create(tmp_path / FILE_NAME)
+    for settings in (signing, public):
+        found = needed(settings, tmp_path)
+        assert found is not None
+        assert found.public() == made.public()
+    elsewhere = signing.model_copy(update={"keys": tmp_path / "other.json"})
+    with pytest.raises(SiteError, match="other"):
+        needed(elsewhere, tmp_path)

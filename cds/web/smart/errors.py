@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cds.smart import Reason, SmartRefused
 from cds.trust.clients import Client
+from cds.web.smart.audit import note_refused
 from cds.web.smart.headers import page_headers
 from cds.web.smart.words import WORDS
 from cds.web.state import State
@@ -49,9 +50,10 @@ def logged(reason: Reason, client: Client | None) -> str:
 def on_refused(state: State) -> Callable[[Request, Exception], Coroutine[Any, Any, Response]]:
     """The handler that an application registers for SmartRefused, whichever page raised it."""
 
-    async def shown(_: Request, error: Exception) -> Response:
+    async def shown(request: Request, error: Exception) -> Response:
         if not isinstance(error, SmartRefused):
             raise error
+        await note_refused(state, error, request.url.path)
         return problem(error.reason, client_of(state, error.tenant))
 
     return shown

@@ -19,6 +19,7 @@ from cds.smart.launches import handle
 from cds.smart.tokens import reason_of
 from cds.trust.clients import Client
 from cds.trust.urls import safe_url
+from cds.web.smart.audit import note_opened
 from cds.web.smart.cookies import (
     KEPT,
     LAUNCH_SECONDS,
@@ -164,6 +165,11 @@ class _Road:
         """The session, under an id and a cookie that the browser has not seen before."""
         client = self._registered(one.base)
         session = await self._app.complete(client, one, code)
+        try:
+            await note_opened(self._state, session)
+        except SmartRefused:
+            self._door.leave(session)
+            raise
         log.info("smart", reason="opened", tenant=client.tenant)
         home = f"{root(request)}/smart/app/{session.id}"
         if by_cookie:

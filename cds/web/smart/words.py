@@ -154,6 +154,12 @@ WORDS: Mapping[Reason, Words] = {
         "The health record refused data that is needed, so nothing was calculated.",
         f"Ask whether your account may see this chart. {_TELL}",
     ),
+    "not-recorded": Words(
+        503,
+        "The app cannot keep its records now",
+        "Every look at a chart is recorded, and the record could not be written. Nothing was opened.",
+        f"Wait a minute. {REOPEN} {_TELL}",
+    ),
     "token-rejected": Words(
         401,
         "Your session has ended",
