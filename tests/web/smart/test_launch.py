@@ -78,7 +78,7 @@ def test_a_standalone_launch_begins_with_a_choice(make_clinic: Callable[..., Cli
     hidden = table(tenant="gone", issuer="https://gone.example", fhir_base="https://gone.example/fhir", revoked=True)
     browser = make_clinic(table(), other, hidden).browser()
     choice = browser.get("/smart/standalone")
-    assert re.findall(r'href="([^"]+)">([^<]+)', choice.text) == [
+    assert re.findall(r'href="(/smart/standalone[^"]+)">([^<]+)', choice.text) == [
         (f"/smart/standalone?iss={quote(BASE)}", "north-clinic"),
         ("/smart/standalone?iss=https%3A//south.example/fhir", "south-clinic"),
     ]
