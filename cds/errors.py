@@ -52,6 +52,10 @@ class DataUnavailable(BedsideError):
         self.expressions = tuple(expressions)
 
 
+class TokenRejected(DataUnavailable):
+    """The FHIR server does not take the access token (401): it has ended, or was withdrawn."""
+
+
 class WrongPatient(DataUnavailable):
     """A resource about somebody else, or about nobody we can name, stands in this patient's data."""
 

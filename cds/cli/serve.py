@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from cds.cli.common import RegionOption, SiteOption, err, ledger_url, open_ledger, spool_folder, told
-from cds.cli.keys import own_keys
+from cds.cli.common import RegionOption, SiteOption, demo_folder, err, ledger_url, open_ledger, spool_folder, told
+from cds.cli.keys import keys_path, own_keys
 from cds.errors import LedgerUnavailable, SiteError, UnsafeToServe
 from cds.ledger import Ledger
 from cds.ledger.clock import TOLERATED, UNREMARKED
@@ -20,7 +20,7 @@ from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
 from cds.site.proven import proven
 from cds.trust import Trust, open_trust
-from cds.trust.own_keys import OwnKeys
+from cds.trust.own_keys import FILE_NAME, OwnKeys
 
 BENCH_SWITCH = "BEDSIDE_BENCH_LEDGER"
 DEMO_APP = "bedside-demo"
@@ -51,6 +51,8 @@ def serve(
         def read() -> Site:
             return load_site(site, read_settings(site, region=region))
 
+        if demo:
+            OwnKeys.create(keys_path(settings, site))
         keys = own_keys(settings, site)
         found = proven(load_site(site, settings))
         ledger = recording(settings, demo=demo)
@@ -77,6 +79,7 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         default_stage="live",
         drain_seconds=0,  # whoever plays with the demo waits for nobody
         clients=(ehr,),
+        keys=demo_folder() / FILE_NAME,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cds.errors import DataUnavailable, UnreadableResource, WriteRefused
+from cds.errors import DataUnavailable, TokenRejected, UnreadableResource, WriteRefused
 from cds.fhir.exchange import ServerFailed, exchange
 from cds.fhir.http import Http, Transport, below, fetch_bytes, fetch_json
 from cds.fhir.resources import Resource, read, read_leniently
@@ -114,6 +114,8 @@ class FhirClient:
                 status, _, body = await self._send("GET", url)
             except ServerFailed as fault:
                 status, _, body = await self._again(url, fault)
+        if status == 401:
+            raise TokenRejected("the FHIR server answered 401")
         if status != 200:
             raise DataUnavailable(f"the FHIR server answered {status}")
         return body

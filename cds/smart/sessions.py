@@ -61,6 +61,7 @@ class Session:
         self.patient_id = tokens.patient
         self.encounter_id = tokens.encounter
         self.need_patient_banner = tokens.need_patient_banner
+        self.app_context = tokens.app_context
         self.launched_at = self.touched_at = clock()
         self.tickets = Tickets(clock)
         self.ended = False

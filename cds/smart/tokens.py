@@ -47,6 +47,8 @@ class Tokens(Struct, frozen=True):
     encounter: str | None
     id_token: str | None
     need_patient_banner: bool = True
+    app_context: str | None = None
+    """What the card's link said of the page to open, as the EHR passed it on."""
 
     def __repr__(self) -> str:
         return "Tokens(…)"
@@ -109,7 +111,7 @@ def read_tokens(said: Mapping[str, Any], granted: str | None = None) -> Tokens:
     return Tokens(
         access, scope, _expires_in(said.get("expires_in")), _text(said, "refresh_token"),
         _id(said, "patient"), _id(said, "encounter"), _text(said, "id_token"),
-        need_patient_banner=banner is not False,
+        need_patient_banner=banner is not False, app_context=_context(said.get("appContext")),
     )  # fmt: skip
 
 
@@ -135,6 +137,11 @@ def _id(said: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not _ID.fullmatch(value):
         raise SmartRefused("token-unusable")
     return value
+
+
+def _context(value: object) -> str | None:
+    """A service's id, or nothing: an EHR may put there what it likes."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def _expires_in(value: object) -> int | None:

@@ -19,6 +19,7 @@ from cds.web.guard import Guard
 from cds.web.health import health
 from cds.web.keeping import keep, let_go
 from cds.web.origins import NamedOrigins
+from cds.web.smart.app import smart_app
 from cds.web.smart.door import Door
 from cds.web.smart.errors import on_refused
 from cds.web.smart.launch import smart_launch
@@ -61,7 +62,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=[*cds_services(state), *smart_launch(state, smart, door)],
+        routes=[*cds_services(state), *smart_launch(state, smart, door), *smart_app(state, door)],
         middleware=_middleware(state),
         exception_handlers=dict.fromkeys((404, 405, 422), on_error)
         | {SmartRefused: on_refused(state), Exception: on_error},

@@ -12,7 +12,7 @@ async def note_opened(state: State, session: Session) -> None:
     """A launch that opened a session. Raises SmartRefused("not-recorded"): no chart is opened unrecorded."""
     if state.ledger is None:
         return
-    patient = f"Patient/{session.patient_id}"
+    patient = f"{session.fhir_base}|Patient/{session.patient_id}"
     event = Event("launch", session.tenant, state.clock(), "success", session.user, patient, {})
     try:
         await state.ledger.note(event)

@@ -171,7 +171,7 @@ class _Road:
             self._door.leave(session)
             raise
         log.info("smart", reason="opened", tenant=client.tenant)
-        home = f"{root(request)}/smart/app/{session.id}"
+        home = f"{root(request)}/smart/app/{session.id}{self._page(session)}"
         if by_cookie:
             said = Response(status_code=303, headers={**page_headers(client), "Location": home})
         else:
@@ -180,6 +180,13 @@ class _Road:
         for line in self._cookies(request, one, session, embedded=_embedded(client)):
             said.headers.append("set-cookie", line)
         return said
+
+    def _page(self, session: Session) -> str:
+        """The page that the card's link meant, or the only one there is; else the overview."""
+        services = self._state.site.tenants[session.tenant].services
+        live = [id_ for id_, deployed in services.items() if deployed.settings.stage == "live"]
+        named = [id_ for id_ in live if id_ == session.app_context] or live
+        return f"/{named[0]}" if len(named) == 1 else ""
 
     def _cookies(self, request: Request, one: Pending, session: Session, *, embedded: bool) -> list[str]:
         """This session's cookie; the launch's goes, and so do the oldest when a day's charts have left many."""

@@ -21,12 +21,15 @@ from cds.errors import (
     DataUnavailable,
     LedgerUnavailable,
     MalformedRequest,
+    ModelFailed,
     Overloaded,
     RequestError,
+    TokenRejected,
     UnknownService,
     WrongPatient,
 )
 from cds.fhir.client import FhirClient
+from cds.smart import SmartRefused
 from cds.web.smart import charts, saving, views
 from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
@@ -79,6 +82,10 @@ class Pages:
             return await work(request, visit)
         except (DataUnavailable, RequestError, LedgerUnavailable) as error:
             return _problem(request, visit, error)
+        except SmartRefused:
+            raise  # the launch's own pages tell it
+        except Exception as error:  # noqa: BLE001 - an unknown fault is a page too, that names no patient
+            return _problem(request, visit, ModelFailed(type(error).__name__, cause=error))
         finally:
             self.state.leave()
 
@@ -148,9 +155,16 @@ class Pages:
         return FhirClient(base, access.token, deadline, server=reach.servers.of(base, reach.transport))
 
     async def _look(self, session: Session, services: Sequence[Deployed]) -> Looked:
-        access, at = await session.access(), self.state.clock()
         if not services:
             raise UnknownService("no service is live for this EHR")
+        access = await session.access()
+        try:
+            return await self._look_with(access, session, services)
+        except TokenRejected:
+            return await self._look_with(await session.refused(access), session, services)
+
+    async def _look_with(self, access: Access, session: Session, services: Sequence[Deployed]) -> Looked:
+        at = self.state.clock()
         call = page_call(
             session.patient_id,
             user=session.user,
@@ -208,13 +222,16 @@ def _problem(request: Request, visit: Visit, error: BedsideError) -> Response:
     if isinstance(error, LedgerUnavailable):
         head = "Nothing is shown for the moment"
         what = "What a page shows has to be recorded first, and that is not possible now. Try again in a minute."
+    elif isinstance(error, ModelFailed):
+        what = "Something went wrong here. Try again; if it stays so, tell your support the correlation id below."
     elif isinstance(error, WrongPatient):
         head, what = "The patient could not be confirmed", f"{error.message[:1].upper()}{error.message[1:]}."
     elif isinstance(error, DataUnavailable):
         head = "The patient could not be read"
         what = f"The EHR did not deliver the Patient ({error.message}). Open this app from the chart again."
     status = status_of(error)
-    log.warning("page not shown", correlation=correlation, kind=type(error).__name__, status=status)
+    where = getattr(error, "where", "")
+    log.warning("page not shown", correlation=correlation, kind=type(error).__name__, status=status, where=where)
     headers = {**visit.headers, **({"Retry-After": "60"} if status == 503 else {})}
     return page("problem.html", headers, status, head=head, what=what, correlation=correlation, root=_root(request))
 

@@ -17,6 +17,7 @@ from cds.errors import DataUnavailable
 from cds.risk.assessment import IDENTIFIER_SYSTEM, basis, risk_assessment
 from cds.risk.estimate import Risk
 from cds.risk.snapshot import estimates
+from cds.smart.scopes import may_create
 from cds.web.smart.visiting import Session
 
 REMEMBERED = 4096
@@ -60,13 +61,8 @@ def identifier(assessment: dict[str, Any]) -> str:
 
 
 def may_save(scope: str) -> bool:
-    """Whether the granted scopes let a RiskAssessment be created: SMART 1 writes `write`, SMART 2 the letter c."""
-    granted = [one.partition("/")[2].rpartition(".") for one in scope.split() if one.startswith(("patient/", "user/"))]
-    return any(kind in ("*", "RiskAssessment") and _creates(rights) for kind, _, rights in granted)
-
-
-def _creates(rights: str) -> bool:
-    return rights in ("write", "*") or ("c" in rights and set(rights) <= set("cruds"))
+    """Whether the granted scopes let a RiskAssessment be created."""
+    return may_create(scope, "RiskAssessment")
 
 
 class Saver:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from starlette.requests import Request
 
@@ -40,6 +40,10 @@ class Session(Protocol):
 
     async def access(self) -> Access:
         """Raises SessionEnded when it cannot be renewed."""
+        ...
+
+    async def refused(self, access: Any) -> Access:  # its own, which a protocol cannot name
+        """A renewed token after the FHIR server refused this one. Raises SessionEnded when there is none."""
         ...
 
 

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger
 from cds.site import Site
+from cds.smart import SessionEnded
 from cds.web.app import create_app
 from cds.web.smart.app import smart_app
 from cds.web.smart.visiting import Session
@@ -48,6 +49,9 @@ class Launch(Struct, frozen=True):
 
     async def access(self) -> Token:
         return self.granted
+
+    async def refused(self, access: object) -> Token:
+        raise SessionEnded("token-rejected", self.tenant)
 
 
 class Came(Struct, frozen=True):
