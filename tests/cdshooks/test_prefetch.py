@@ -55,6 +55,7 @@ def test_c38_each_key_is_satisfied_null_absent_or_failed(desk: Desk, key: str) -
     assert desk.post(with_key(call, key, failed("error"))).status_code == (412 if key in REQUIRED else 200)
 
 
+@pytest.mark.proves("R52", "each required key left out in turn: 1 request, the same card")
 @pytest.mark.parametrize("key", REQUIRED)
 def test_c39_an_absent_key_is_fetched(open_desk: Callable[..., Desk], ehr: Ehr, key: str) -> None:
     desk, resources = can_fetch(open_desk), kidney(34, 310, condition("38341003"))

@@ -27,6 +27,7 @@ CANARIES = {
 }
 
 
+@pytest.mark.proves("R29", "20 answers with feedback and events: 0 canaries in any byte of the database")
 def test_d26_a_stolen_database_names_nobody(
     sqlite_url: str,
     keyring: Keyring,

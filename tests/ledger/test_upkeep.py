@@ -55,6 +55,7 @@ def test_a_ledger_that_cannot_last_is_refused_without_its_password(url: str, key
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.proves("R29", "rows before the limit: all gone; rows after it: all there")
 def test_purging_leaves_nothing_of_what_is_old_and_all_of_the_rest(
     ledger: Ledger, an_answer: Make, a_feedback: Callable[..., FeedbackRecord], rows: Rows
 ) -> None:

@@ -170,6 +170,7 @@ BAD: dict[str, tuple[str, Callable[[], str]]] = {
 }
 
 
+@pytest.mark.proves("C99", "no kid, unknown kid, kid twice, no typ, another typ: refused")
 @pytest.mark.proves("R1", "69 bad tokens: each refused, in one and the same words")
 @pytest.mark.parametrize("name", BAD)
 async def test_r1_c97_c98_c99_a_bad_token_is_refused(name: str, server: KeyServer) -> None:
@@ -201,6 +202,7 @@ async def test_c98_what_is_configured_beyond_the_default_is_taken(server: KeySer
     assert (await refusal(door, token())).reason == "alg"
 
 
+@pytest.mark.proves("C98", "ES384 and RS384 taken by default; HS256, HS384, HS512, none and RS256 among the 69 refused")
 async def test_c98_both_recommended_algorithms_are_taken_by_default(server: KeyServer) -> None:
     door = trust(server)
     rs384 = signed(header(alg="RS384", kid=RSA), claims(jti="jti-2"), key(RSA, "RSA"))
@@ -309,6 +311,7 @@ async def test_r3_keys_written_down_are_never_fetched(server: KeyServer) -> None
     assert (refused.reason, server.asked) == ("jku", [])
 
 
+@pytest.mark.proves("C100", "one issuer with the key of another: refused")
 async def test_c100_one_issuers_key_is_no_key_of_another(server: KeyServer) -> None:
     other = table(tenant="other", issuer="https://other.example", jwks_url="https://other.example/jwks")
     door = trust(server, table(jwks={"keys": public(key("evil"))}), other)
@@ -350,6 +353,7 @@ async def test_r4_c92_c101_a_services_token_is_for_that_service_only(endpoint: s
     await accepted(trust(server), token(aud=BASE + endpoint), endpoint)
 
 
+@pytest.mark.proves("C101", "the exact URL, alone or in an array, at 3 endpoints: taken")
 @pytest.mark.parametrize("aud", [BASE + ENDPOINT, f"{BASE}{ENDPOINT}/", [BASE + ENDPOINT], ["x", BASE + ENDPOINT]])
 @pytest.mark.parametrize("endpoint", [ENDPOINT, f"{ENDPOINT}/"])
 async def test_c101_the_exact_url_alone_or_in_an_array(aud: object, endpoint: str, server: KeyServer) -> None:
@@ -362,6 +366,7 @@ async def test_c101_a_server_may_be_known_under_several_urls(server: KeyServer) 
     await accepted(door, token(aud=f"https://inside.example:8443/bedside{ENDPOINT}", jti="jti-2"))
 
 
+@pytest.mark.proves("C104", "a tenant that is not listed, and none: refused")
 async def test_c104_the_tokens_tenant_is_checked_where_the_site_lists_it(server: KeyServer) -> None:
     door = trust(server, table(token_tenants=["ward-1"]))
     assert (await refusal(door, token(tenant="ward-2"))).reason == "tenant"

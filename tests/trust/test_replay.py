@@ -68,6 +68,7 @@ def use(name: str = "jti-1", until: float = T + 330, issuer: str = ISSUER) -> Us
     return Use("general-hospital", issuer, name, until)
 
 
+@pytest.mark.proves("C103", "a second use: refused")
 async def test_r6_c103_a_second_use_is_refused(server: KeyServer, replays: ReplayStore) -> None:
     door, sent = trust(server, replays=replays), token()
     await accepted(door, sent)

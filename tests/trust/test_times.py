@@ -98,6 +98,7 @@ async def test_r5_a_fraction_of_a_second_is_a_time(server: KeyServer) -> None:
     await accepted(trust(server), token(iat=T + 0.25, exp=T + 60.75, nbf=T - 300.5))
 
 
+@pytest.mark.proves("C102", "each bound of exp, iat, nbf and life: refused with its own reason")
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -139,6 +140,7 @@ SPEC_KEY = {
 }
 
 
+@pytest.mark.proves("C105", "the published example: good signature, refused for its life")
 async def test_c105_the_specifications_example_is_signed_well_and_refused_for_its_age() -> None:
     jws = take_apart(SPEC_EXAMPLE)
     assert read_own_keys({"keys": [SPEC_KEY]})["example-kid"].verifies("ES384", jws.signed, jws.signature)

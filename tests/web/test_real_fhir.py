@@ -154,6 +154,7 @@ def test_a_server_that_redirects_is_not_followed(open_desk: Callable[..., Desk],
     assert not any("/demo/fhir" in address for address, _ in seen.requests)
 
 
+@pytest.mark.proves("R52", "all keys but one prefetched: 1 request")
 def test_only_what_is_missing_is_fetched(desk: Desk, server: tuple[str, Seen]) -> None:
     base, seen = server
     of = charts(base)["high"]
