@@ -74,9 +74,13 @@ def instant(text: str | None, option: str = "--at") -> datetime:
 
 
 def demo_folder() -> Path:
-    """Where the demo keeps its ledger between runs."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "bedside"
+    """Where the demo keeps its ledger and its keys between runs. Raises SiteError when there can be no such folder."""
+    folder = Path(os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")) / "bedside"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SiteError(f"{folder}: {error.strerror}; XDG_DATA_HOME says where the demo keeps its ledger") from None
+    return folder
 
 
 def open_ledger(settings: Settings, *, demo: bool = False, serving: bool = False) -> Ledger:
@@ -87,10 +91,6 @@ def open_ledger(settings: Settings, *, demo: bool = False, serving: bool = False
     spool = spool_folder(settings) if serving else None
     if demo and settings.ledger is None:
         folder = demo_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SiteError(f"{folder}: {error.strerror}; XDG_DATA_HOME says where the demo keeps its ledger") from None
         keyring = Keyring.from_file(folder / "demo.key", create=True)
         return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True, spool=spool)
     if settings.ledger_key is None:

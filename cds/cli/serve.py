@@ -40,13 +40,15 @@ def serve(
     with told():
         no_core_dumps()
         base = f"http://{'[::1]' if ':' in host else host}:{port}"
+        if demo:
+            _refuse_strangers(host)
         settings = demo_settings(site, base, region) if demo else read_settings(site, region=region)
         if settings.trust is None and not demo:
             raise UnsafeToServe(
                 "refused: it is not said who may call. Use --demo, register your EHRs with `bedside client add` and "
                 'set trust = "clients" in site.toml, or, to try it on this machine, trust = "open-on-loopback"'
             )
-        _refuse_strangers(host, settings)
+        _refuse_strangers(host, settings.trust)
 
         def read() -> Site:
             return load_site(site, read_settings(site, region=region))
@@ -156,14 +158,14 @@ def refuse_wrong_clock(ledger: Ledger, host: Callable[[], datetime] = _host_cloc
     err.print(f"Warning: {said}")
 
 
-def _refuse_strangers(host: str, settings: Settings) -> None:
+def _refuse_strangers(host: str, trust: str | None = None) -> None:
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise SiteError(f"--host {host} is not an address") from None
     if loopback:
         return
-    if settings.trust != "clients":
+    if trust != "clients":
         raise UnsafeToServe(f'refused: {host} is reachable by others, and only trust = "clients" asks who calls')
     err.print(f"{host} is reachable by others, and speaks plain HTTP: have a proxy with TLS in front of it.")
 

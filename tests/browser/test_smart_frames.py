@@ -94,7 +94,7 @@ class Ours:
         origin = f"http://localhost:{port}"
         self.ehr = Ehr(ehr_port, origin)
         registered = table(fhir_base=f"{self.ehr.origin}/fhir", smart={"frame_ancestors": [self.ehr.origin]})
-        state = State(site(clients=(registered,)), None, lambda: datetime.now(UTC))
+        state = State(site(clients=(registered,), service={"stage": "shadow"}), None, lambda: datetime.now(UTC))
         smart = SmartApp(None, state.clock)
         self.door = Door(state, smart)
         self.visits: list[dict[str, Any]] = []

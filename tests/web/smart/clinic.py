@@ -38,7 +38,8 @@ class Clinic:
     def __init__(self, router: respx.MockRouter, keys: OwnKeys | None, *tables: Any, **settings: Any) -> None:
         self.clock = Clock()
         self.ehr = AuthorizationServer(router, self.clock)
-        self.site = site(clients=tables or (table(),), **settings)
+        # In shadow, so that a launch leads to the overview: which page is opened is tried where there are pages.
+        self.site = site(clients=tables or (table(),), service={"stage": "shadow"}, **settings)
         self.state = State(self.site, None, self.clock)
         self.smart = SmartApp(keys, self.clock)
         self.door = Door(self.state, self.smart)

@@ -34,7 +34,7 @@ def test_launches_stand_in_the_ledger(clinic: Clinic, ledger: Ledger) -> None:
     browser.get("/smart/callback?state=unknown&code=x")
     browser.get(f"/smart/launch?iss={BASE}")
     assert said(ledger) == [
-        ("launch", "success", "Practitioner/dr-1", "Patient/patient-7", {}),
+        ("launch", "success", "Practitioner/dr-1", f"{BASE}|Patient/patient-7", {}),
         ("launch", "refused", None, None, {"reason": "access-denied"}),
         ("wrong-patient", "refused", None, None, {"reason": "another-patient"}),
         ("launch", "refused", None, None, {"reason": "launch-missing"}),

@@ -143,7 +143,7 @@ class App:
         self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", Keyring.generate())
         self.app = create_app(self.site, self.ledger, clock=lambda: self.now)
         self.door = KnownDoor(launch, by_cookie=by_cookie)
-        self.app.router.routes.extend(smart_app(self.app.state.bedside, self.door, note))
+        self.app.router.routes[:0] = smart_app(self.app.state.bedside, self.door, note)  # before the real door's
         self.http = TestClient(self.app, base_url="http://localhost", follow_redirects=False)
         self.path = f"/smart/app/{launch.id}"
 
