@@ -15,7 +15,6 @@ def save(call: HookCall, risk: Risk) -> Action:
         call.models[risk.model],
         patient_id=call.patient_id,
         encounter_id=call.encounter_id,
-        identifier=call.id_of("assessment"),
     )
     return Action("create", "Save the kidney failure risk as a RiskAssessment", assessment)
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from cds.fhir.http import Http, Transport, below, fetch_bytes, fetch_json
 from cds.fhir.resources import Resource, read, read_leniently
 from cds.fhir.servers import FhirServer
 
-__all__ = ["FhirClient", "Transport", "fetch_bytes", "fetch_json", "next_link"]
+__all__ = ["Created", "FhirClient", "Transport", "fetch_bytes", "fetch_json", "next_link"]
 
 AT_ONCE = 6
 PER_CALL_SECONDS = 2.0
@@ -26,6 +26,13 @@ PAGES = 50
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _FHIR_JSON = "application/fhir+json"
+
+
+class Created(NamedTuple):
+    """What a create led to: the resource's id, and whether it had been there before."""
+
+    id: str
+    existed: bool = False
 
 
 class FhirClient:
@@ -87,14 +94,18 @@ class FhirClient:
             raise DataUnavailable("the FHIR server's answer cannot be read: it is no FHIR resource")
         return found
 
-    async def create(self, resource: dict[str, Any]) -> str:
-        """Save a new resource and give its id. Never tried twice: the first try may have been carried out.
+    async def create(self, resource: dict[str, Any], unless: str = "") -> Created:
+        """Save a new resource. Never tried twice: the first try may have been carried out.
+
+        `unless` is a search of its type: a server that knows conditional creates makes none when that finds one.
 
         Raises WriteRefused when the server does not take it, and DataUnavailable when it cannot be said whether it did.
         """
         kind = str(resource["resourceType"])
         content = msgspec.json.encode(resource)
         wanted = {"Content-Type": _FHIR_JSON, "Prefer": "return=representation"}
+        if unless:
+            wanted["If-None-Exist"] = unless
         try:
             status, location, body = await self._send("POST", f"{self.base}/{kind}", content, wanted)
         except ServerFailed as fault:
@@ -105,7 +116,7 @@ class FhirClient:
         created = _created(kind, location, body)
         if created is None:
             raise DataUnavailable("the FHIR server saved it, but did not say under which id")
-        return created
+        return Created(created, existed=bool(unless) and status == 200)
 
     async def _read(self, url: str) -> bytes:
         """One GET, tried once more when the server failed and there is time left."""

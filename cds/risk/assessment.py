@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
+from uuid import UUID, uuid5
+
+from msgspec import json
 
 from cds.features.feature import Reading
 from cds.risk.estimate import Estimate, Risk
@@ -11,16 +15,24 @@ from cds.text import plain
 
 METHOD_SYSTEM = "urn:bedside:risk-model"
 IDENTIFIER_SYSTEM = "urn:bedside:risk-assessment"
+_NAMESPACE = UUID("8d0b2f0e-6a57-5c0b-9a3e-5d7f2f4c1b60")
+
+
+def identifier_of(risk: Risk, model: RiskModel, patient_id: str) -> str:
+    """The same for the same numbers and cautions from the same results, on whatever road they were computed."""
+    numbers = [(e.outcome, e.horizon_years, e.probability, e.bound) for e in risk.estimates]
+    told = [patient_id, risk.model, risk.version, model.recorded_settings, numbers, risk.cautions]
+    return str(uuid5(_NAMESPACE, sha256(json.encode([*told, list(basis(risk, model))])).hexdigest()))
 
 
 def risk_assessment(
-    risk: Risk, model: RiskModel, *, patient_id: str, identifier: str, encounter_id: str | None = None
+    risk: Risk, model: RiskModel, *, patient_id: str, encounter_id: str | None = None
 ) -> dict[str, Any]:
     """A new RiskAssessment, status final. `probabilityDecimal` is a percentage with six decimals, as R4 reads it."""
     title = model.card.name
     assessment: dict[str, Any] = {
         "resourceType": "RiskAssessment",
-        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier}],
+        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier_of(risk, model, patient_id)}],
         "status": "final",
         "method": {
             "coding": [{"system": METHOD_SYSTEM, "code": risk.model, "version": risk.version, "display": title}],

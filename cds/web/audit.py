@@ -44,7 +44,11 @@ class Audit:
         if isinstance(said.error, WrongPatient):
             who, patient = said.call.context.user_id, patient_key(said.call, deployed)
             detail = {"service": deployed.service.id, "answer": said.id}
-            await self._note("wrong-patient", deployed.tenant, "refused", detail, who, patient)
+            await self.wrong_patient(deployed.tenant, who, patient, detail)
+
+    async def wrong_patient(self, tenant: str, who: str | None, patient: str, detail: Mapping[str, str]) -> None:
+        """Somebody else's resource in answer to a question about this patient."""
+        await self._note("wrong-patient", tenant, "refused", detail, who, patient)
 
     async def configured(self, outcome: Outcome) -> None:
         """An attempt to serve a changed site."""

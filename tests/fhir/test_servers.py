@@ -245,7 +245,7 @@ CREATED: list[tuple[httpx.Response, str]] = [
 async def test_a_saved_resource_has_the_id_that_the_server_gave(answer: httpx.Response, id_: str) -> None:
     ehr = Scripted(answer)
     async with client(FhirServer(ehr.transport)) as asking:
-        assert await asking.create(ASSESSMENT) == id_
+        assert (await asking.create(ASSESSMENT)).id == id_
     (sent,) = ehr.requests
     assert (sent.method, str(sent.url)) == ("POST", f"{BASE}/RiskAssessment")
     assert sent.headers["content-type"] == sent.headers["accept"] == "application/fhir+json"

@@ -13,9 +13,7 @@ NOW = (creatinine(2.0, ago(30), id="now"), acr(100, ago(30), id="acr"), SEEN_BEF
 
 
 def assessment(*resources: Json, variant: str = "kfre-4") -> dict[str, Any]:
-    made = risk_assessment(
-        risk(*resources, variant=variant), model(variant), patient_id="p", identifier="i", encounter_id="e"
-    )
+    made = risk_assessment(risk(*resources, variant=variant), model(variant), patient_id="p", encounter_id="e")
     RiskAssessment.model_validate(made)
     return made
 

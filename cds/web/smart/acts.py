@@ -1,22 +1,26 @@
 """What a reader does on a page: ask what if, save to the chart, say whether it helped."""
 
 import math
+import re
 
 from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cds.cdshooks.service import shown
-from cds.errors import DataUnavailable, MalformedRequest, WriteRefused
+from cds.errors import DataUnavailable, LedgerUnavailable, MalformedRequest, WriteRefused
 from cds.ledger import FeedbackRecord
 from cds.risk.estimate import NotScored, Risk
 from cds.risk.explanation import OutOfRange
 from cds.risk.scoring import score_row
-from cds.text import visible
 from cds.web.smart import saving, views
 from cds.web.smart.making import numbers
-from cds.web.smart.pages import Made, Pages
+from cds.web.smart.pages import Made, Pages, problem
 from cds.web.smart.visiting import Kind, Outcome, Visit
+
+PAGE_FEEDBACK = "urn:bedside:page-feedback"
+"""The system of "helpful" and "not-helpful": what is said of a page must not be counted as a card's acceptance."""
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 class Acts:
@@ -41,14 +45,24 @@ class Acts:
         return await self.pages.shown(request, visit, asked, "smart-what-if")
 
     async def save(self, request: Request, visit: Visit) -> Response:
-        """Save what is shown, when it is still what the reader saw."""
+        """Save what is shown, when it is still what the reader saw.
+
+        The intent is recorded before the EHR is asked; what became of it is told even when it cannot be recorded.
+        """
+        told: list[str] = []
 
         async def saved(made: Made) -> views.Page:
             notice, outcome = await self._save(made)
-            await self._note("save", made, outcome)
+            told.append(notice)
+            await self._note("save", made, outcome, step="done")
             return structs.replace(made.view, notice=notice, failed_notice=outcome != "success")
 
-        return await self.pages.shown(request, visit, saved)
+        try:
+            return await self.pages.shown(request, visit, saved)
+        except LedgerUnavailable as error:
+            if not told:
+                raise
+            return problem(request, visit, error, told[0])
 
     async def feedback(self, request: Request, visit: Visit) -> Response:
         """Keep whether the page helped, under the id of the page that the reader saw."""
@@ -69,6 +83,7 @@ class Acts:
             return "Not saved: this launch has no right to save to the chart.", "refused"
         if assessment is None or made.visit.form.get("assessment") != saving.identifier(assessment):
             return "Not saved: the chart has changed since this page was made. Look at the new result first.", "refused"
+        await self._note("save", made, "success", step="asked")
         try:
             async with self.pages.client(session, made.deployed, made.access) as client:
                 saved = await self.saver.save(client, assessment, session.patient_id, scope)
@@ -76,10 +91,12 @@ class Acts:
             return f"Not saved: {error.message}.", "failed"
         except DataUnavailable as error:
             return f"Not certain to be saved: {error.message}. Look in the chart before you try again.", "failed"
+        if saved.retracted:
+            return "Not saved: this risk was saved before and marked in the chart as entered in error.", "refused"
         return ("This risk is in the chart already." if saved.again else "Saved to the chart."), "success"
 
-    async def _note(self, kind: Kind, made: Made, outcome: Outcome) -> None:
-        detail = {"service": made.deployed.service.id}
+    async def _note(self, kind: Kind, made: Made, outcome: Outcome, **more: str) -> None:
+        detail = {"service": made.deployed.service.id, **more}
         await self.pages.note(kind, made.visit.session, made.said.at, outcome, detail)
 
 
@@ -117,7 +134,7 @@ def _feedback(made: Made) -> FeedbackRecord:
     """Raises MalformedRequest for what the page's form cannot have sent."""
     form = made.visit.form
     card, verdict, code = form.get("card", ""), form.get("verdict", ""), form.get("reason", "")
-    if not 0 < len(card) <= 128 or visible(card) != card or verdict not in ("helpful", "not-helpful"):
+    if not _UUID.fullmatch(card) or verdict not in ("helpful", "not-helpful"):
         raise MalformedRequest("the form is not this page's")
     reason = next((r for r in made.view.reasons if r.code == code), None) if verdict == "not-helpful" else None
     return FeedbackRecord(
@@ -127,8 +144,8 @@ def _feedback(made: Made) -> FeedbackRecord:
         outcome="accepted" if verdict == "helpful" else "overridden",
         outcome_timestamp=made.said.at,
         suggestions=(),
-        reason_code=reason.code if reason else None,
-        reason_system=reason.system if reason else None,
+        reason_code=reason.code if reason else verdict,
+        reason_system=reason.system if reason else PAGE_FEEDBACK,
         reason_display=reason.label if reason else None,
         comment=None,
         received_at=made.said.at,

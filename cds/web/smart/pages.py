@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -34,7 +35,7 @@ from cds.web.smart import charts, saving, views
 from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
 from cds.web.smart.rendering import page
-from cds.web.smart.visiting import Access, Note, Session, Visit
+from cds.web.smart.visiting import Access, Note, Outcome, Session, Visit
 from cds.web.state import State
 
 log = structlog.get_logger("bedside")
@@ -76,18 +77,29 @@ class Pages:
         try:
             self.state.enter()
         except Overloaded as error:
-            return _problem(request, visit, error)
+            return problem(request, visit, error)
         try:
             _same_patient(request, visit)
             return await work(request, visit)
         except (DataUnavailable, RequestError, LedgerUnavailable) as error:
-            return _problem(request, visit, error)
+            await self._not_shown(visit.session, error)
+            return problem(request, visit, error)
         except SmartRefused:
             raise  # the launch's own pages tell it
         except Exception as error:  # noqa: BLE001 - an unknown fault is a page too, that names no patient
-            return _problem(request, visit, ModelFailed(type(error).__name__, cause=error))
+            return problem(request, visit, ModelFailed(type(error).__name__, cause=error))
         finally:
             self.state.leave()
+
+    async def _not_shown(self, session: Session, error: BedsideError) -> None:
+        """Noted as what it is; a page that says that nothing can be shown discloses nothing if it cannot be noted."""
+        at, strange = self.state.clock(), isinstance(error, WrongPatient)
+        if strange:
+            patient = f"{session.fhir_base}|Patient/{session.patient_id}"
+            await self.state.audit.wrong_patient(session.tenant, session.user, patient, {"service": "smart-page"})
+        with suppress(LedgerUnavailable):
+            why = {"page": "problem", "why": type(error).__name__}
+            await self.note("page-view", session, at, "refused" if strange else "failed", why)
 
     async def overview(self, request: Request, visit: Visit) -> Response:
         """Every live service of the tenant, with its number or its reason."""
@@ -128,7 +140,8 @@ class Pages:
         if change is not None:
             view = clean(await change(Made(visit, deployed, looked.access, said, view)))
         await self._record(said, deployed, msgspec.json.encode(view), (view.card,), hook)
-        await self.note("page-view", visit.session, looked.at, "success", {"page": deployed.service.id})
+        seen: Outcome = "success" if said.error is None else "failed"
+        await self.note("page-view", visit.session, looked.at, seen, {"page": deployed.service.id})
         return _rendered(request, visit, view)
 
     def deployed(self, request: Request, session: Session) -> Deployed:
@@ -191,6 +204,7 @@ class Pages:
         record = record_of(said, deployed)
         record = structs.replace(record, hook=hook, body=body, card_ids=cards, replay_key=None)
         await self.state.ledger.record(record)
+        await self.state.audit.mismatched(said, deployed)
 
 
 def _same_patient(request: Request, visit: Visit) -> None:
@@ -216,12 +230,14 @@ def _rendered(request: Request, visit: Visit, view: views.Page) -> Response:
     )
 
 
-def _problem(request: Request, visit: Visit, error: BedsideError) -> Response:
+def problem(request: Request, visit: Visit, error: BedsideError, done: str = "") -> Response:
+    """The page for what cannot be shown: what happened and what to do; `done` is what was carried out all the same."""
     correlation = str(uuid.uuid4())
     head, what = "This page cannot be shown", error.message
     if isinstance(error, LedgerUnavailable):
         head = "Nothing is shown for the moment"
         what = "What a page shows has to be recorded first, and that is not possible now. Try again in a minute."
+        what = f"{done} {what}" if done else what
     elif isinstance(error, ModelFailed):
         what = "Something went wrong here. Try again; if it stays so, tell your support the correlation id below."
     elif isinstance(error, WrongPatient):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,10 @@ class Records:
         self.created: list[Json] = []
         self.denied: set[str] = set()
         self.finds_by_identifier = True
+        self.conditional = False
+        """Whether a create asked for with If-None-Exist makes none when there is one."""
+        self.at_create: Callable[[], object] | None = None
+        """What happens meanwhile, while something is created."""
         self.leaked: Json | None = None
         """A resource that every search for Observations gives besides."""
 
@@ -113,6 +117,12 @@ class Records:
 
     def _create(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
+        if self.at_create is not None:
+            self.at_create()
+        name = request.headers.get("if-none-exist", "").rpartition("|")[2]
+        known = [one for one in self.created if one["identifier"][0]["value"] == name]
+        if self.conditional and known:
+            return httpx.Response(200, json=known[0])
         self.created.append({**body, "id": f"saved-{len(self.created) + 1}"})
         location = f"{BASE}/RiskAssessment/{self.created[-1]['id']}"
         return httpx.Response(201, json=self.created[-1], headers={"Location": location})
@@ -139,8 +149,9 @@ class App:
         self.site: Site = changes.pop("served", None) or site(
             httpx.MockTransport(records), fhir_servers=(BASE,), **changes
         )
-        shutil.copy(empty, folder / "ledger.sqlite")
-        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", Keyring.generate())
+        self.ledger_path = folder / "ledger.sqlite"
+        shutil.copy(empty, self.ledger_path)
+        self.ledger = Ledger.open(f"sqlite:///{self.ledger_path}", Keyring.generate())
         self.app = create_app(self.site, self.ledger, clock=lambda: self.now)
         self.door = KnownDoor(launch, by_cookie=by_cookie)
         self.app.router.routes[:0] = smart_app(self.app.state.bedside, self.door, note)  # before the real door's

@@ -16,11 +16,15 @@ def open_app(tmp_path_factory: pytest.TempPathFactory, empty_ledger: Path) -> It
     """Opens the app on a story by its name, or on other resources; `scope` is what was granted."""
     opened: list[App] = []
 
-    def make(told: str | list[Json], *, scope: str | None = None, **changes: Any) -> App:
+    def make(
+        told: str | list[Json], *, scope: str | None = None, records: Records | None = None, **changes: Any
+    ) -> App:
         resources = story(told) if isinstance(told, str) else told
         patient = next(one for one in resources if one["resourceType"] == "Patient")
         launch = Launch(patient["id"], Token(scope=scope) if scope else Token())
-        opened.append(App(Records(resources), launch, tmp_path_factory.mktemp("app"), empty_ledger, **changes))
+        opened.append(
+            App(records or Records(resources), launch, tmp_path_factory.mktemp("app"), empty_ledger, **changes)
+        )
         return opened[-1]
 
     yield make

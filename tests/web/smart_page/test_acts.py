@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import msgspec
 import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
+from cds.fhir.client import Created
 from cds.web.smart import views
+from fhir_fixtures.search import prefetch
 from models.kfre.equation import kidney_failure_risk
 from tests.cdshooks.desk import SERVICE
 from tests.web.smart_page.bench import READ, SAVE, App
@@ -87,7 +91,7 @@ def test_the_assessment_that_is_saved_is_the_one_that_is_shown(open_app: Callabl
     assert created["subject"] == {"reference": "Patient/refer-64m"}
     assert [p["probabilityDecimal"] for p in created["prediction"]] == [5.223965, 15.423074]
     RiskAssessment.model_validate_json(json.dumps(created))
-    assert ("save", "success", {"service": SERVICE}) in app.notes
+    assert ("save", "success", {"service": SERVICE, "step": "done"}) in app.notes
 
 
 @pytest.mark.parametrize("finds", [True, False], ids=["EHR searches by identifier", "EHR does not"])
@@ -107,9 +111,72 @@ def test_what_another_server_saved_is_found_and_not_saved_again(open_app: Callab
     app = open_app("refer", scope=SAVE.replace("RiskAssessment.c", "RiskAssessment.crs"))
     shown = assessment(app)
     identifier = [{"system": "urn:bedside:risk-assessment", "value": shown}]
-    app.records.created.append({"resourceType": "RiskAssessment", "id": "theirs", "identifier": identifier})
+    subject = {"reference": f"Patient/{app.launch.patient_id}"}
+    theirs = {"resourceType": "RiskAssessment", "id": "theirs", "identifier": identifier, "subject": subject}
+    app.records.created.append(theirs)
     assert "in the chart already" in app.act("save", {"assessment": shown})
+    theirs["status"] = "entered-in-error"
+    page = app.act("save", {"assessment": shown})
+    assert "Not saved: this risk was saved before and marked in the chart as entered in error." in page
     assert len(app.records.created) == 1
+
+
+def test_a_server_that_knows_conditional_creates_makes_none_twice(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE)
+    shown = assessment(app)
+    app.records.conditional = True
+    assert "Saved to the chart." in app.act("save", {"assessment": shown})
+    again = open_app("refer", scope=SAVE, records=app.records)  # another process, with nothing to search by
+    assert "in the chart already" in again.act("save", {"assessment": shown})
+    assert len(app.records.created) == 1
+
+
+def test_card_and_page_save_one_and_the_same_assessment(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE)
+    shown = assessment(app)
+    context = {"userId": "Practitioner/doc", "patientId": app.launch.patient_id}
+    templates = app.http.get("/cds-services").json()["services"][0]["prefetch"]
+    given = prefetch(app.records.resources, templates, context)
+    call = {"hook": "patient-view", "hookInstance": CARD, "context": context, "prefetch": given}
+    (card,) = app.http.post(f"/cds-services/{SERVICE}", json=call).json()["cards"]
+    saved = card["suggestions"][0]["actions"][0]["resource"]
+    assert saved["identifier"][0]["value"] == shown
+
+
+@pytest.mark.proves("R38", "a save is noted before the EHR is asked; unnoted: 0 created, 503")
+def test_nothing_is_saved_that_the_ledger_does_not_know(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE, audited=True)
+    shown = assessment(app)
+    with closing(sqlite3.connect(app.ledger_path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        page = app.act("save", {"assessment": shown}, status=503)
+    assert "Nothing is shown for the moment" in page
+    assert app.records.created == []
+    app.act("save", {"assessment": shown})
+    steps = [(one.outcome, one.detail["step"]) for one in app.ledger.events() if one.kind == "save"]
+    assert steps == [("success", "asked"), ("success", "done")]
+
+
+def test_what_was_saved_is_told_also_when_the_ledger_goes_out_meanwhile(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", scope=SAVE, audited=True)
+    shown = assessment(app)
+    with closing(sqlite3.connect(app.ledger_path, check_same_thread=False)) as other:
+        app.records.at_create = lambda: other.execute("BEGIN EXCLUSIVE")
+        page = app.act("save", {"assessment": shown}, status=503)
+    assert "Saved to the chart. What a page shows has to be recorded first" in page
+    assert "15.4%" not in page
+    assert len(app.records.created) == 1
+
+
+@pytest.mark.proves("R38", "another's result and another's Patient on a page: one wrong-patient event each, no success")
+def test_another_patients_data_on_a_page_is_noted(open_app: Callable[..., App]) -> None:
+    app = open_app("refer", audited=True)
+    app.records.leaked = next(r for r in app.records.resources if r["resourceType"] == "Observation") | {
+        "id": "leaked", "subject": {"reference": "Patient/somebody-else"},
+    }  # fmt: skip
+    app.open()
+    told = [(one.kind, one.outcome) for one in app.ledger.events() if one.kind in ("wrong-patient", "page-view")]
+    assert told == [("wrong-patient", "refused"), ("page-view", "failed")]
 
 
 @pytest.mark.parametrize("creatinine", [2.3, 3.5], ids=["another risk", "no risk any more"])
@@ -123,7 +190,7 @@ def test_a_chart_that_changed_since_is_not_saved_over_what_the_reader_saw(
     page = app.act("save", {"assessment": shown})
     assert "Not saved: the chart has changed" in page
     assert app.records.created == []
-    assert ("save", "refused", {"service": SERVICE}) in app.notes
+    assert ("save", "refused", {"service": SERVICE, "step": "done"}) in app.notes
 
 
 @pytest.mark.proves("S11", "0 save buttons and 0 saved resources without the right to create")
@@ -152,7 +219,7 @@ def test_helpful_and_not_helpful_reach_the_ledger_under_the_pages_own_id(open_ap
     app.act("feedback", {"card": card, "verdict": "not-helpful", "reason": "recipient-does-not-trust"})
     told = [(one.card, one.outcome, one.reason_code, one.reason_display) for one in app.feedback()]
     assert told == [
-        (card, "accepted", None, None),
+        (card, "accepted", "helpful", None),
         (card, "overridden", "recipient-does-not-trust", "Data wrong or old"),
     ]
 
@@ -165,6 +232,7 @@ def test_helpful_and_not_helpful_reach_the_ledger_under_the_pages_own_id(open_ap
         {"card": CARD},
         {"card": CARD, "verdict": "x"},
         {"card": "\x00", "verdict": "helpful"},
+        {"card": "not-our-card", "verdict": "helpful"},
     ],
 )
 def test_a_form_that_is_not_ours_is_refused_and_leaves_nothing(
@@ -190,9 +258,9 @@ def test_a_save_that_is_cut_off_leaves_no_lock_behind() -> None:
         async def resource_json(self, query: str) -> dict[str, object]:
             return {}
 
-        async def create(self, resource: dict[str, object]) -> str:
+        async def create(self, resource: dict[str, object], unless: str = "") -> Created:
             await asyncio.sleep(60)
-            return "never"
+            return Created("never")
 
     async def cut(saver: Saver) -> None:
         assessment = {"identifier": [{"value": "one"}]}
@@ -205,13 +273,13 @@ def test_a_save_that_is_cut_off_leaves_no_lock_behind() -> None:
     assert saver._busy == {}
 
 
-@pytest.mark.proves("R36", "5 page events in the ledger's chain, each with its user and patient")
+@pytest.mark.proves("R36", "6 page events in the ledger's chain, each with its user and patient")
 def test_each_page_and_act_is_an_event_in_the_ledgers_chain(open_app: Callable[..., App]) -> None:
     app = open_app("refer", scope=SAVE, audited=True)
     app.act("save", {"assessment": assessment(app)})
     app.act("what-if", {"egfr": "25", "acr": "310"})
     events = [one for one in app.ledger.events() if one.kind in ("page-view", "save", "what-if")]
-    assert [one.kind for one in events] == ["page-view", "save", "page-view", "what-if", "page-view"]
+    assert [one.kind for one in events] == ["page-view", "save", "save", "page-view", "what-if", "page-view"]
     assert {one.outcome for one in events} == {"success"}
     assert {one.who for one in events} == {"Practitioner/dr-hale"}
     assert {one.patient for one in events} == {app.answers()[-1].patient}
