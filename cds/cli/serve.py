@@ -60,7 +60,7 @@ def serve(
         ledger = recording(settings, demo=demo)
         if ledger is not None:
             refuse_wrong_clock(ledger)
-        _say(found, base, demo=demo)
+        _say(found, settings.public_url or base, demo=demo)
         run(found, ledger, host, port, demo=demo, read=None if demo else read, keys=keys)
 
 
@@ -177,6 +177,4 @@ def _say(site: Site, base: str, *, demo: bool) -> None:
             err.print(f"{whose}{name}: {deployed.settings.stage}, {base}/cds-services/{name}")
         for name, why in tenant.unavailable.items():
             err.print(f"{whose}{name}: not served ({why})")
-    err.print(
-        f"Open {base}/demo/ in a browser." if demo else f"Discovery: {site.settings.public_url or base}/cds-services"
-    )
+    err.print(f"Open {base}/demo/ in a browser." if demo else f"Discovery: {base}/cds-services")
