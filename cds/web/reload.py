@@ -14,7 +14,10 @@ from cds.web.state import State
 
 log = structlog.get_logger("bedside")
 
-FIXED = ("trust", "public_url", "ledger", "ledger_key", "drain_seconds", "proxies")
+FIXED = (
+    "trust", "public_url", "keys", "ledger", "ledger_key", "spool", "on_audit_failure", "failures_per_minute",
+    "drain_seconds", "proxies",
+)  # fmt: skip
 """What was opened with the old value at the start; a new one needs a new process."""
 
 

@@ -154,6 +154,17 @@ async def test_each_attempt_is_noted_in_the_audit(desk: Desk) -> None:
     assert desk.state.site is other
 
 
+@pytest.mark.parametrize(
+    "changed", [{"spool": "elsewhere"}, {"keys": "other.json"}, {"on_audit_failure": "refuse"}, {"drain_seconds": 7}]
+)
+@pytest.mark.proves("R56", "4 settings that only a start can take: refused while serving, never half taken")
+async def test_what_was_opened_at_the_start_cannot_change_while_serving(desk: Desk, changed: Json) -> None:
+    settings = desk.site.settings.model_validate({**desk.site.settings.model_dump(), **changed})
+    assert await Reload(desk.state, lambda: msgspec.structs.replace(desk.site, settings=settings))() is False
+    assert desk.state.stale
+    assert desk.state.site is desk.site
+
+
 class Forgetful:
     """A model of this site as somebody broke it: another number than its reference file says."""
 
