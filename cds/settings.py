@@ -93,7 +93,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _clients_are_whole(self) -> "Settings":
         if self.trust == "clients" and not (self.public_url and self.clients):
-            raise ValueError('trust = "clients" needs public_url and at least one [[clients]] table')
+            raise ValueError(
+                'trust = "clients" needs public_url and one [[clients]] table: `bedside client add` writes one'
+            )
         return self
 
     @field_validator("proxies", mode="after")
@@ -133,8 +135,13 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
     try:
         return Settings(**{**_site_toml(folder), **given})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        faults = "; ".join(map(_fault, error.errors(include_input=False)))
         raise SiteError(f"site.toml or BEDSIDE_*: {faults}") from None
+
+
+def _fault(fault: Any) -> str:
+    """Key and fault in our own words, without pydantic's; a fault of the whole has no key."""
+    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))
 
 
 def _site_toml(folder: Path | None) -> dict[str, Any]:

@@ -8,12 +8,28 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cds.cli.common import FAILED, REJECTS, RegionOption, SiteOption, open_ledger, out, read_export, tell_rejects
+from cds.cli.common import (
+    FAILED,
+    REJECTS,
+    RegionOption,
+    SiteOption,
+    open_ledger,
+    out,
+    read_export,
+    spool_folder,
+    tell_rejects,
+)
+from cds.cli.keys import own_keys
 from cds.errors import BedsideError
 from cds.fhir.resources import CodeableConcept, Resource, codings
 from cds.fhir.units import analytes
 from cds.settings import read_settings
 from cds.site import Site, load_site
+
+_NOBODY = (
+    'it is not said who may call: set trust = "clients" in site.toml and register your EHRs with `bedside client add`, '
+    'or, to try it on this machine, trust = "open-on-loopback"'
+)
 
 
 def check(
@@ -30,20 +46,22 @@ def check(
     if file is not None:
         _print_codes(found, file)
         return
-    results = list(_checks(found))
+    results = list(_checks(found, site))
     for name, fault in results:
         out.print(f"{'fail' if fault else 'pass'}  {name}{f': {fault}' if fault else ''}")
     if any(fault for _, fault in results):
         raise typer.Exit(FAILED)
 
 
-def _checks(site: Site) -> Iterator[tuple[str, str | None]]:
+def _checks(site: Site, folder: Path | None) -> Iterator[tuple[str, str | None]]:
     yield "site", None
     for cls in site.known_models:
         yield f"model {cls.id}", site.unavailable.get(cls.id)
     for name in site.known_services:
         yield f"service {name}", site.unavailable.get(name)
-    yield "trust", None if site.settings.trust else 'set trust = "open-on-loopback" in site.toml, or use serve --demo'
+    yield "trust", None if site.settings.trust else _NOBODY
+    yield "signing keys", _fault(lambda: own_keys(site.settings, folder))
+    yield "spool", _fault(lambda: spool_folder(site.settings))
     yield "ledger", _fault(lambda: open_ledger(site.settings).close())
 
 

@@ -62,9 +62,20 @@ def add(
         Clients.read([given])
         site_toml.edit(site, lambda document: _append(document, given))
         out.print(f"{tenant} is registered in site.toml. {_PICKED_UP}")
-        trust = site_toml.read(site).get("trust")
-    if trust != "clients":
+        settings = read_settings(site)
+    if settings.trust != "clients":
         err.print('site.toml does not ask for tokens yet: set trust = "clients" and public_url.')
+    if settings.public_url is not None:
+        _tell_ehr(settings.public_url, smart="smart" in given)
+
+
+def _tell_ehr(public_url: str, *, smart: bool) -> None:
+    """What the EHR's own registration asks for, ready to copy."""
+    out.print(f"To register at the EHR: CDS services  {public_url}/cds-services")
+    if smart:
+        out.print(f"                        launch URL    {public_url}/smart/launch")
+        out.print(f"                        redirect URI  {public_url}/smart/callback")
+        out.print(f"                        JWKS URL      {public_url}/.well-known/jwks.json")
 
 
 def _given(members: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +115,8 @@ def _append(document: TOMLDocument, given: dict[str, Any]) -> None:
     table = tomlkit.item(given)
     clients = document.get("clients")
     if clients is None:
+        if document:
+            document.add(tomlkit.nl())
         document["clients"] = tomlkit.aot()
         clients = document["clients"]
     if not isinstance(clients, AoT):
@@ -122,6 +135,9 @@ def show(site: Folder, json: JsonOption = False) -> None:
     if json:
         for line in lines:
             typer.echo(msgspec.json.encode(line).decode())
+        return
+    if not lines:
+        out.print("Nobody is registered: `bedside client add` registers an EHR.")
         return
     table = Table("Tenant", "Issuer", "FHIR base", "Services", "Stage", "SMART", "Revoked", box=None)
     for line in lines:

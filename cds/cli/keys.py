@@ -9,7 +9,7 @@ from cds.errors import SiteError
 from cds.settings import Settings, read_settings
 from cds.trust.own_keys import FILE_NAME, OwnKeys
 
-app = typer.Typer(help="The keys with which Bedside signs to an EHR's authorization server.", no_args_is_help=True)
+app = typer.Typer(help="Bedside's own signing keys, for SMART launches.", no_args_is_help=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import typer
 
 from cds.cli.common import FAILED, USAGE, SiteOption, instant, ledger_url, open_ledger, out, stop, told
 from cds.ledger import Keyring, upgrade
+from cds.ledger.database import database_url
 from cds.risk.snapshot import read_snapshot
 from cds.risk.snapshot import replay as replay_one
 from cds.settings import read_settings
@@ -55,8 +56,9 @@ def _compare(site: Site, row: bytes, estimates: list[dict[str, object]], reason:
 def upgrade_tables(site: SiteOption = None) -> None:
     """Create the ledger's tables, or bring them up to date."""
     with told():
-        upgrade(ledger_url(read_settings(site)))
-    out.print("The ledger is up to date.")
+        url = ledger_url(read_settings(site))
+        upgrade(url)
+    out.print(f"The ledger is up to date: {database_url(url).set(query={})}")  # SQLAlchemy leaves the password out
 
 
 @app.command()

@@ -21,12 +21,12 @@ def show_models(
     """List the models of this site, or print one model's card: `bedside models show kfre-4`."""
     with told():
         found = load_site(site, read_settings(site, region=region))
-    if action is None:
+    if action in (None, "list"):
         _list(found)
     elif action == "show" and model is not None:
         _show(found, model)
     else:
-        stop(USAGE, "bedside models, or bedside models show MODEL")
+        stop(USAGE, "write `bedside models`, or `bedside models show MODEL`")
 
 
 def _list(site: Site) -> None:

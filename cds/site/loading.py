@@ -123,9 +123,15 @@ def _built(
             table = {"region": settings.region, **table}
         own, missing = _own_settings(cls.settings_type, table, f"models.{name}")
         if not isinstance(own, ModelSettings):
-            unavailable[cls.id] = f"{', '.join(missing)} is not set: write it under [models.{name}] in site.toml"
+            unavailable[cls.id] = f"{', '.join(missing)} is not set: write it {_where(missing, name)}"
             continue
         yield cls.id, cls.build(folder_of(cls), own)
+
+
+def _where(missing: list[str], name: str) -> str:
+    if missing == ["region"]:  # the one that all models share
+        return "at the top of site.toml, or say --region"
+    return f"under [models.{name}] in site.toml"
 
 
 def _own_settings(kind: type[S], table: Mapping[str, object], where: str) -> tuple[S | None, list[str]]:

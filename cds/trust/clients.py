@@ -164,5 +164,7 @@ def _client(number: int, table: Mapping[str, Any]) -> Client:
 
 def _fault(fault: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "string_pattern_mismatch":  # of the tenant's name: a pattern is no sentence
+        message = "write it in a to z, 0 to 9 and -, at most 63 of them, as north-clinic"
     where = ".".join(map(str, fault["loc"]))
     return f"{where}: {message}" if where else message

@@ -166,6 +166,19 @@ def test_the_list_names_each_with_its_stage(folder: Path) -> None:
         assert word in table
 
 
+def test_the_list_of_nobody_says_so(tmp_path: Path) -> None:
+    assert "Nobody is registered" in client(tmp_path, "list").stdout
+
+
+def test_what_the_ehrs_own_registration_asks_for_is_told(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('public_url = "https://cds.example.org/bedside"\n')
+    smart = ("--fhir-base", "https://second.example.org/fhir", "--smart-client-id", "bedside", "--no-check")
+    done = client(tmp_path, "add", *SECOND, *smart)
+    assert done.exit_code == 0, done.stderr
+    for path in ("/cds-services", "/smart/launch", "/smart/callback", "/.well-known/jwks.json"):
+        assert f"https://cds.example.org/bedside{path}\n" in done.stdout
+
+
 def test_a_revoked_ehr_keeps_its_table_and_is_not_served(folder: Path) -> None:
     before = text(folder).splitlines()
     done = client(folder, "revoke", "first")

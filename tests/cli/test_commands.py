@@ -148,6 +148,25 @@ def test_check_says_what_fails_and_how_to_mend_it() -> None:
     assert "bedside ledger key" in done.stdout
 
 
+def test_check_finds_the_keys_missing_with_which_a_smart_app_signs(site: Path) -> None:
+    (site / "site.toml").write_text(
+        SITE + '\n[[clients]]\ntenant = "north-clinic"\nissuer = "https://ehr.example.org"\n'
+        'jwks_url = "https://ehr.example.org/jwks.json"\nfhir_base = "https://ehr.example.org/fhir"\n'
+        '[clients.smart]\nclient_id = "bedside"\n'
+    )
+    said = bedside("check", "--site", str(site)).stdout
+    assert "fail  signing keys" in said
+    assert "`bedside keys rotate` makes its keys" in said
+    assert bedside("keys", "rotate", "--site", str(site)).returncode == 0
+    assert "pass  signing keys" in bedside("check", "--site", str(site)).stdout
+
+
+def test_a_fault_of_the_whole_site_is_one_sentence(site: Path) -> None:
+    (site / "site.toml").write_text('trust = "clients"\npublic_url = "https://cds.example.org"\n')
+    said = bedside("check", "--site", str(site)).stdout
+    assert 'site.toml or BEDSIDE_*: trust = "clients" needs public_url and one [[clients]] table' in said
+
+
 def test_check_passes_on_a_whole_site(site: Path) -> None:
     ledger = {"BEDSIDE_LEDGER": f"sqlite:///{site / 'l.sqlite'}", "BEDSIDE_LEDGER_KEY": Keyring.generate().text()}
     assert bedside("ledger", "upgrade", "--site", str(site), **ledger).returncode == 0
