@@ -26,12 +26,12 @@ COPY --from=build /opt/bedside /opt/bedside
 # The working directory is where the ledger of a service without PostgreSQL is kept.
 WORKDIR /var/lib/bedside
 USER 10001:10001
-# Until clients are authenticated the server listens on loopback only, so a published port would reach nothing: run the
-# container in a network namespace whose loopback is the caller's, as compose.yaml does, and put the TLS proxy beside it.
+# Plain HTTP, for a TLS proxy in front. Listening for others starts only where site.toml says trust = "clients":
+# then nobody is answered without a registered EHR's token.
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/health/live', timeout=2)"]
 ENTRYPOINT ["bedside"]
-CMD ["serve"]
+CMD ["serve", "--site", "/site", "--host", "0.0.0.0"]
 COPY hooks/ /app/hooks/
 COPY models/ /app/models/

@@ -14,9 +14,7 @@ from cds.errors import SiteError
 CdsHooksVersion = Literal["2.0.1", "3.0"]
 
 _PREFIX = "BEDSIDE_"
-_NO_SETTINGS = frozenset(
-    f"{_PREFIX}{name}" for name in ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD", "LEDGER_PORT")
-)
+_NO_SETTINGS = frozenset(f"{_PREFIX}{name}" for name in ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD"))
 """Variables with our prefix that the benchmarks, the tests and compose.yaml read, and no site sets."""
 
 

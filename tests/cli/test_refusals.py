@@ -46,7 +46,7 @@ def test_an_unknown_variable_is_an_error_that_names_it() -> None:
 
 
 def test_variables_that_are_no_settings_stop_nothing() -> None:
-    others = ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD", "LEDGER_PORT")
+    others = ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD")
     done = bedside("models", BEDSIDE_REGION="elsewhere", **{f"BEDSIDE_{name}": "1" for name in others})
     assert done.returncode == 0, done.stderr
 
