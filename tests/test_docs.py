@@ -1,0 +1,123 @@
+"""The pages under docs/ name every key, reason, check and metric that the code has, and nothing that it has not."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cds.errors import SiteError
+from cds.settings import Settings
+from cds.site import load_site
+from cds.trust.clients import Client, SmartRegistration
+from cds.trust.refused import Reason
+from cds.web.metrics import Metrics
+from cds.web.reload import FIXED
+from cds.web.smart.words import WORDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SAID: dict[str, str] = {
+    "services": "all", "hooks": "all", "region": "the site's", "token_tenants": "not looked at",
+}  # fmt: skip
+"""What None means for a client, where it is not simply none."""
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def section(page: str, start: str, end: str) -> str:
+    return text(page).partition(start)[2].partition(end)[0]
+
+
+def rows(part: str) -> dict[str, list[str]]:
+    """The table rows of a part by the code in their first cell, the other cells as they stand."""
+    cells = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in part.splitlines() if line[:3] == "| `")
+    return {first.strip("` "): rest for first, *rest in cells}
+
+
+def default(name: str, field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=True)
+    if value is None:
+        return SAID.get(name, "none")
+    listed = sorted(value) if isinstance(value, frozenset) else list(value) if isinstance(value, tuple) else value
+    return f"`{json.dumps(listed)}`"
+
+
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        (Client, section("docs/clients.md", "## Every key", "`[clients.smart]`, for")),
+        (SmartRegistration, section("docs/clients.md", "`[clients.smart]`, for", "\n## ")),
+    ],
+)
+def test_every_key_of_a_client_is_told_with_its_default(model: type[BaseModel], part: str) -> None:
+    told = {name: rest[0] for name, rest in rows(part).items()}
+    assert told == {name: default(name, field) for name, field in model.model_fields.items()}
+
+
+def test_every_key_of_site_toml_is_told() -> None:
+    told = rows(section("docs/operations.md", "## Every key", "\n## "))
+    assert set(told) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        if value is not None:
+            listed = list(value) if isinstance(value, tuple) else value
+            assert told[name][0] == f"`{json.dumps(listed)}`", name
+
+
+def test_every_end_of_a_launch_is_told_with_its_status_and_title() -> None:
+    told = {reason: (int(rest[0]), rest[1]) for reason, rest in rows(text("docs/smart.md")).items() if len(rest) == 3}
+    assert told == {reason: (words.status, words.title) for reason, words in WORDS.items()}
+
+
+def test_each_reason_told_for_a_refused_token_is_one() -> None:
+    part = section("docs/clients.md", "| `reason` in the log", "## Keys")
+    told = {one for line in part.splitlines() for one in re.findall(r"`([^`]+)`", line.split(" | ")[0])}
+    assert told <= set(get_args(Reason))
+    assert len(told) == 14
+
+
+def test_what_only_a_restart_changes_is_told() -> None:
+    part = section("docs/operations.md", "**Only a restart changes**", "the code of models")
+    assert set(re.findall(r"`(\w+)`", part)) == set(FIXED)
+
+
+def test_every_metric_is_told() -> None:
+    told = rows(section("docs/operations.md", "## Metrics", "\n## "))
+    registry = Metrics(load_site()).registry
+    families = {f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()}
+    assert set(told) == families
+
+
+def test_the_readmes_site_toml_is_one_that_serves(tmp_path: Path) -> None:
+    found = re.search(r"```toml\n(.*?)```", text("README.md"), re.DOTALL)
+    assert found is not None
+    (tmp_path / "site.toml").write_text(found[1], encoding="utf-8")
+    site = load_site(tmp_path)
+    assert [(tenant.id, list(tenant.services)) for tenant in site.served()] == [
+        ("north-clinic", ["kidney-failure-risk"])
+    ]
+    (tmp_path / "site.toml").write_text(found[1].replace("tenant =", "tennant ="), encoding="utf-8")
+    with pytest.raises(SiteError, match="tennant"):
+        load_site(tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    named = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
+    named += re.findall(r"`((?:docs|bench|tests|cds|models|hooks)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
+    made = {"docs/proofs.md"}  # from the marks of the tests
+    gone = [n for n in named if not ((page.parent / n).exists() or (ROOT / n).exists() or n in made)]
+    assert gone == []
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.png")), ids=lambda picture: picture.name)
+def test_a_picture_is_small_enough_to_be_loaded(picture: Path) -> None:
+    assert picture.stat().st_size < 150_000
