@@ -14,7 +14,7 @@ from cds.smart import SmartApp, SmartRefused
 from cds.trust import Trust
 from cds.trust.own_keys import OwnKeys
 from cds.web.cds_services import cds_services
-from cds.web.errors import on_error
+from cds.web.errors import on_http
 from cds.web.guard import Guard
 from cds.web.health import health
 from cds.web.keeping import keep, let_go
@@ -64,8 +64,7 @@ def create_app(
         openapi_url=None,
         routes=[*cds_services(state), *smart_launch(state, smart, door), *smart_app(state, door)],
         middleware=_middleware(state),
-        exception_handlers=dict.fromkeys((404, 405, 422), on_error)
-        | {SmartRefused: on_refused(state), Exception: on_error},
+        exception_handlers=dict.fromkeys((404, 405, 422), on_http) | {SmartRefused: on_refused(state)},
     )
     app.state.bedside = state
     app.include_router(health(state))

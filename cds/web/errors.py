@@ -28,14 +28,10 @@ def error_response(error: Exception, correlation: str | None = None) -> Response
     return Response(body_of(error, correlation), status, headers, media_type=JSON)
 
 
-async def on_error(request: Request, error: Exception) -> Response:
-    """Exception handler for everything that a route lets through."""
-    if isinstance(error, HTTPException):
-        return _http(request, error)
-    return error_response(error)
-
-
-def _http(request: Request, error: HTTPException) -> Response:
+async def on_http(request: Request, error: Exception) -> Response:
+    """Exception handler for what the router itself refuses."""
+    if not isinstance(error, HTTPException):
+        raise error
     causes: dict[int, BedsideError] = {
         404: UnknownService("there is nothing at this address"),
         405: RequestError(f"{request.method} is not allowed here"),

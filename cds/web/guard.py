@@ -1,10 +1,12 @@
-"""Headers on every page, and only this machine's names as Host where nobody has to prove who they are."""
+"""Headers on every page, no word of a fault's own, and only this machine's names as Host where the site is open."""
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cds.cdshooks.outcomes import body_of
 from cds.errors import RequestError
+from cds.web.errors import error_response
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -19,7 +21,10 @@ _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
 class Guard:
-    """Outermost layer. A foreign Host means that a web page elsewhere has pointed its name at this machine: refused."""
+    """Outermost layer. A foreign Host means that a web page elsewhere has pointed its name at this machine: refused.
+
+    A fault that nobody foresaw ends here: whoever runs us would print it, and its text may hold a token or a value.
+    """
 
     def __init__(self, app: ASGIApp, *, loopback_only: bool = True) -> None:
         self.app = app
@@ -31,9 +36,18 @@ class Guard:
         elif self.loopback_only and not _known_host(scope):
             await _refuse(send)
         elif scope["path"].startswith("/cds-services"):
-            await self.app(scope, receive, send)  # JSON only, and the road that must be fast
+            await self._answered(scope, receive, send)  # JSON only, and the road that must be fast
         else:
-            await self.app(scope, receive, _with_page_headers(send))
+            await self._answered(scope, receive, _with_page_headers(send))
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            return await self.app(scope, receive, send)
+        except ClientDisconnect:
+            return None
+        except Exception as error:  # noqa: BLE001 - the outermost layer
+            said = error_response(error)
+        return await said(scope, receive, send)  # outside of the fault, which would be told with one of this
 
 
 def _known_host(scope: Scope) -> bool:

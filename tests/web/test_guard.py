@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from tests.cdshooks.charts import kidney
 from tests.cdshooks.desk import PATH, Desk, outcome
@@ -55,6 +59,23 @@ def test_pages_have_the_headers_of_a_page(open_desk: Callable[..., Desk]) -> Non
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert (headers["referrer-policy"], headers["x-content-type-options"]) == ("no-referrer", "nosniff")
+
+
+@pytest.mark.proves("R26", "a fault that nobody foresaw: 500, its kind in the log, and its words told to nobody")
+def test_a_fault_that_nobody_foresaw_ends_here(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    async def fails(_: Request) -> Response:
+        raise RuntimeError("canary-in-a-fault")
+
+    for path in ("/smart/fails", "/cds-services-fail"):
+        desk.app.router.routes.insert(0, Route(path, fails))
+        http = TestClient(desk.app, base_url="http://localhost")  # raises whatever is left to the server that runs us
+        said = http.get(path)
+        assert said.status_code == 500
+        assert outcome(said)["diagnostics"].startswith("correlation id ")
+        assert "canary" not in said.text
+    logged = capfd.readouterr()
+    assert "RuntimeError" in logged.out + logged.err
+    assert "canary" not in logged.out + logged.err
 
 
 def test_nothing_describes_the_api_to_strangers(desk: Desk) -> None:
