@@ -63,6 +63,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         routes=[*cds_services(state), *smart_launch(state, smart, door), *smart_app(state, door)],
+        redirect_slashes=False,  # it would repeat a sign-in's code and any name that the Host header gives
         middleware=_middleware(state),
         exception_handlers=dict.fromkeys((404, 405, 422), on_http) | {SmartRefused: on_refused(state)},
     )

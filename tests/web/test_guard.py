@@ -78,6 +78,14 @@ def test_a_fault_that_nobody_foresaw_ends_here(desk: Desk, capfd: pytest.Capture
     assert "canary" not in logged.out + logged.err
 
 
+@pytest.mark.proves("R45", "2 addresses with a slash too many: 404, no redirect")
+def test_a_slash_too_many_is_no_redirect(desk: Desk) -> None:
+    for path in ("/smart/callback/?code=c&state=s", "/health/live/"):
+        said = desk.http.get(path)
+        assert said.status_code == 404
+        assert "location" not in said.headers
+
+
 def test_nothing_describes_the_api_to_strangers(desk: Desk) -> None:
     for path in ("/docs", "/redoc", "/openapi.json", "/debug"):
         assert desk.http.get(path).status_code == 404
