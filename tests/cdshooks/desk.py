@@ -14,6 +14,7 @@ from cds.ledger import AnswerRecord, Keyring, Ledger
 from cds.settings import Settings, read_settings
 from cds.site import Site, load_site
 from cds.trust import Trust
+from cds.trust.own_keys import OwnKeys
 from cds.web.app import create_app
 from tests.cdshooks.charts import AT, Json, request
 
@@ -39,14 +40,21 @@ class Desk:
     """One server. `post` calls the service; `answers` is what its ledger remembers."""
 
     def __init__(
-        self, served: Site, folder: Path, empty: Path, *, demo: bool = False, trust: Trust | None = None
+        self,
+        served: Site,
+        folder: Path,
+        empty: Path,
+        *,
+        demo: bool = False,
+        trust: Trust | None = None,
+        keys: OwnKeys | None = None,
     ) -> None:
         self.now = AT
         self.site = served
         self.database = folder / "ledger.sqlite"
         shutil.copy(empty, self.database)
         self.ledger = Ledger.open(f"sqlite:///{self.database}", Keyring.generate())
-        self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now, trust=trust)
+        self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now, trust=trust, keys=keys)
         self.http = TestClient(
             self.app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False
         )

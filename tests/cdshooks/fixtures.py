@@ -8,6 +8,7 @@ import pytest
 
 from cds.ledger import Keyring, Ledger
 from cds.trust import Trust
+from cds.trust.own_keys import OwnKeys
 from tests.cdshooks.desk import Desk, site
 
 
@@ -24,9 +25,16 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory, empty_ledger: Path) -> I
     """Opens a server: `site` is one made elsewhere, everything else are settings."""
     opened: list[Desk] = []
 
-    def make(served: Any = None, *, demo: bool = False, trust: Trust | None = None, **changes: Any) -> Desk:
+    def make(
+        served: Any = None,
+        *,
+        demo: bool = False,
+        trust: Trust | None = None,
+        keys: OwnKeys | None = None,
+        **changes: Any,
+    ) -> Desk:
         folder = tmp_path_factory.mktemp("desk")
-        opened.append(Desk(served or site(**changes), folder, empty_ledger, demo=demo, trust=trust))
+        opened.append(Desk(served or site(**changes), folder, empty_ledger, demo=demo, trust=trust, keys=keys))
         return opened[-1]
 
     yield make
