@@ -5,6 +5,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,6 +15,7 @@ from cds.errors import SiteError
 CdsHooksVersion = Literal["2.0.1", "3.0"]
 
 _PREFIX = "BEDSIDE_"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NO_SETTINGS = frozenset(f"{_PREFIX}{name}" for name in ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD"))
 """Variables with our prefix that the benchmarks, the tests and compose.yaml read, and no site sets."""
 
@@ -83,8 +85,9 @@ class Settings(BaseSettings):
     def _plain_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        loopback = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-        if not url.startswith(("https://", *loopback)) or any(mark in url for mark in "@#? "):
+        parts = urlsplit(url)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if not (secure and parts.hostname) or any(mark in url for mark in "@#? "):
             raise ValueError("write https://host or https://host/path, without user, query or fragment")
         return url.rstrip("/")
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from cds.cdshooks.wire import Call
-from cds.errors import DataUnavailable, UnreadableResource, WrongPatient
+from cds.errors import DataUnavailable, TokenRejected, UnreadableResource, WrongPatient
 from cds.features.feature import Need
 from cds.features.needs import search
 from cds.features.results import COUNTED
@@ -226,6 +226,9 @@ async def _fetch(
                 found = pages or await client.first_page(search(need, vocabulary, call.patient_id))
                 if not _suffices(found[0], need):
                     found = await client.follow(list(found))
+            except TokenRejected as error:
+                # Nothing else can be read with it either, and whoever can renew it must hear of it.
+                raise TokenRejected(f"needed data is not available: {need.key}: {error.message}", (need.key,)) from None
             except (DataUnavailable, TimeoutError, UnreadableResource) as error:
                 failed[need.key] = getattr(error, "message", "the FHIR server took too long")
                 return []

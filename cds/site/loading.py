@@ -1,6 +1,7 @@
 """Builds the site: its own models and services, and the same under the settings of each registered client."""
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,7 +92,7 @@ def _tenant(found: _Found, settings: Settings, client: Client | None) -> tuple[T
         if running is not None and client is not None:
             running = _for_client(running, client, settings, unavailable)
         if running is not None:
-            deployed[service.id] = running
+            deployed[service.id] = structs.replace(running, fingerprint=_fingerprint(running, settings))
     return Tenant(client.tenant if client else LOCAL, client, deployed, vocabulary, unavailable), models
 
 
@@ -110,8 +111,20 @@ def _for_client(running: Deployed, client: Client, settings: Settings, unavailab
         tenant=client.tenant,
         hooks=hooks,
         actions=client.actions,
-        smart_url=f"{settings.public_url}{SMART_LAUNCH}" if client.smart else None,
+        smart_url=f"{settings.public_url}{SMART_LAUNCH}" if client.smart and settings.public_url else None,
     )
+
+
+def _fingerprint(running: Deployed, settings: Settings) -> str:
+    """Everything of the site by which the same call could get another answer: then none is given from memory."""
+    models = [(model.id, model.version, repr(model.settings)) for model in running.models.values()]
+    tables = [
+        sorted(settings.codes.items()),
+        sorted((key, sorted(units.items())) for key, units in settings.units.items()),
+    ]
+    data = [sorted(settings.fhir_servers), repr(running.reach.policy), settings.lenient]
+    told = [models, repr(running.settings), tables, data, sorted(running.actions), running.smart_url]
+    return sha256(repr(told).encode()).hexdigest()
 
 
 def _built(
@@ -187,7 +200,6 @@ def _deployed(
         return None
     running = {name: models[name] for name in chosen}
     needs = union(need for model in running.values() for need in model.predictors.needs())
-    versions = [f"{model.id} {model.version} {model.settings!r}" for model in running.values()]
     return Deployed(
         service,
         own,
@@ -198,5 +210,4 @@ def _deployed(
         lenient=settings.lenient,
         hooks=frozenset(service.hooks),
         keys=frozenset(need.key for need in needs),
-        fingerprint="; ".join([*versions, repr(own)]),
     )  # fmt: skip

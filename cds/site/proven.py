@@ -8,7 +8,8 @@ from cds.site.site import Site
 def proven(site: Site) -> Site:
     """The site, once each model that is served has given its reference results again. Raises SiteError."""
     served = (deployed for tenant in site.served() for deployed in tenant.services.values())
-    for model in {model.id: model for deployed in served for model in deployed.models.values()}.values():
+    variants = {(model.id, repr(model.settings)): model for deployed in served for model in deployed.models.values()}
+    for model in variants.values():
         if complaints := reference_rows(model):
             raise SiteError(f"model {model.id} does not give its own reference results: {complaints[0]}")
     return site

@@ -47,6 +47,8 @@ class FallbackReplays:
                 return await self._ask(use)
             except LedgerUnavailable:
                 self._switch()
+        while self._owed and (oldest := next(iter(self._owed))).until <= now:
+            del self._owed[oldest]  # it could no longer be accepted anywhere
         self._owed[use] = None
         self._see_to_recovery()
         return True

@@ -1,6 +1,6 @@
 """Verifies the JWT of a CDS Hooks call, so that only a registered EHR is answered, once for each token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import UNSET, Struct
@@ -12,6 +12,9 @@ from cds.trust.compact import Compact, Header, take_apart
 from cds.trust.jwks import PublicKeys
 from cds.trust.refused import NotTrusted
 from cds.trust.replay import ReplayStore, Use
+
+Admit = Callable[[Client], None]
+"""Whether a client may be answered just now."""
 
 
 class Caller(Struct, frozen=True):
@@ -46,8 +49,10 @@ class Trust:
         """The same rule, keys and memory for other clients: what a running site that is set up anew needs."""
         return Trust(clients, self._keys, self._replays, self._bases)
 
-    async def verify(self, token: str, endpoint: str, now: datetime, service: str | None = None) -> Caller:
-        """The caller, or NotTrusted.
+    async def verify(
+        self, token: str, endpoint: str, now: datetime, service: str | None = None, admit: Admit | None = None
+    ) -> Caller:
+        """The caller, or NotTrusted. `admit` may raise for a caller who is proven: his token is then not used up.
 
         `endpoint` is the path that was called, as `/cds-services/ID/feedback`; `service` the service it belongs to.
         A token is used up only once all else about it is right, so a refused one can be neither replayed nor blocked.
@@ -57,18 +62,22 @@ class Trust:
         if client is None:
             raise NotTrusted("issuer")
         try:
-            return await self._verify(jws, client, endpoint, now.timestamp(), service)
+            return await self._verify(jws, client, endpoint, now.timestamp(), service, admit)
         except NotTrusted as refusal:
             refusal.tenant = client.tenant
             raise
 
-    async def _verify(self, jws: Compact, client: Client, endpoint: str, now: float, service: str | None) -> Caller:
+    async def _verify(
+        self, jws: Compact, client: Client, endpoint: str, now: float, service: str | None, admit: Admit | None
+    ) -> Caller:
         header, claims = jws.header, jws.claims
         _check_header(header, client)
         check_claims(claims, client, [base + endpoint.removesuffix("/") for base in self._bases], now)
         if service is not None and not client.may_call(service):
             raise NotTrusted("service")
         await self._check_signature(jws, client, now)
+        if admit is not None:
+            admit(client)
         until = claims.exp + client.leeway_seconds
         if not await self._replays.first(Use(client.tenant, client.issuer, claims.jti, until), now):
             raise NotTrusted("replayed")

@@ -49,16 +49,9 @@ class Buckets:
         rate = rate or self._rate
         bucket = self._filled(key, now, rate)
         if bucket.tokens < 1:
-            return _wait(bucket, rate)
+            return max(1, ceil((1 - bucket.tokens) / rate.per_second))
         bucket.tokens -= 1
         return None
-
-    def wait(self, key: str, now: float) -> int | None:
-        """As `take`, and nothing is taken: for who pays only once it is known that he owes."""
-        if key not in self._buckets:
-            return None
-        bucket = self._filled(key, now, self._rate)
-        return _wait(bucket, self._rate) if bucket.tokens < 1 else None
 
     def _filled(self, key: str, now: float, rate: Rate) -> _Bucket:
         bucket = self._buckets.get(key)
@@ -75,10 +68,6 @@ class Buckets:
     def _forget(self) -> None:
         while len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
-
-
-def _wait(bucket: _Bucket, rate: Rate) -> int:
-    return max(1, ceil((1 - bucket.tokens) / rate.per_second))
 
 
 def stranger(host: str) -> str:

@@ -33,17 +33,17 @@ def cds_services(state: State) -> list[Route]:
     async def discover(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "GET, HEAD, OPTIONS"})
-        return await _told(state, request, _discover)  # cheap: answered also when busy
+        return await _told(state, request, _discover)
 
     async def call(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
-        return await _guarded(state, request, _call)
+        return await _told(state, request, _call)
 
     async def feedback(request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": "POST, OPTIONS"})
-        return await _guarded(state, request, _feedback)
+        return await _told(state, request, _feedback)
 
     return [
         Route("/cds-services/{id}", call, methods=["POST", "OPTIONS"]),
@@ -51,18 +51,6 @@ def cds_services(state: State) -> list[Route]:
         *(Route(f"/cds-services/{{id}}/feedback{slash}", feedback, methods=["POST", "OPTIONS"]) for slash in ("", "/")),
         Route("/cds-services/{id}/", call, methods=["POST", "OPTIONS"]),
     ]
-
-
-async def _guarded(state: State, request: Request, work: Callable[[State, Request], Awaitable[Response]]) -> Response:
-    """Run one endpoint's work, unless too much is in progress."""
-    try:
-        state.enter()
-    except Overloaded as error:
-        return _refused(state, error)
-    try:
-        return await _told(state, request, work)
-    finally:
-        state.leave()
 
 
 async def _told(state: State, request: Request, work: Callable[[State, Request], Awaitable[Response]]) -> Response:
@@ -132,6 +120,11 @@ async def _deployed(state: State, request: Request) -> Deployed:
 async def _call(state: State, request: Request) -> Response:
     settings = state.site.settings  # of this call to its end, whatever site is served by then
     deployed = await _deployed(state, request)
+    with state.place(deployed.tenant):
+        return await _answered(state, request, deployed, settings)
+
+
+async def _answered(state: State, request: Request, deployed: Deployed, settings: Settings) -> Response:
     body = await read_body(request, settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
@@ -187,6 +180,11 @@ def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> 
 
 async def _feedback(state: State, request: Request) -> Response:
     deployed = await _deployed(state, request)
+    with state.place(deployed.tenant):
+        return await _kept(state, request, deployed)
+
+
+async def _kept(state: State, request: Request, deployed: Deployed) -> Response:
     body = await read_body(request, state.site.settings.body_bytes)
     records = read_feedback(body, deployed.tenant, deployed.service.id, state.clock())
     if state.ledger and records:

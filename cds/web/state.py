@@ -1,12 +1,15 @@
 """What the routes share: the site, the ledger, the clock, and how much is in progress."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from cds.errors import Overloaded, TooManyCalls, UnsafeToServe
 from cds.ledger import Ledger
 from cds.site import Site, Tenant
-from cds.trust import NotTrusted, Trust, bearer
+from cds.trust import Client, NotTrusted, Trust, bearer
 from cds.trust.rates import Buckets, Rate, stranger
 from cds.web.audit import Audit
 from cds.web.metrics import Metrics
@@ -40,6 +43,7 @@ class State:
         self._strangers = Buckets(Rate(allowed / 60, max(1.0, allowed)))
         self._tenants = Buckets(Rate(50, 100))
         self.in_progress = 0
+        self._held: Counter[str] = Counter()
         self.draining = False
         """Nothing is answered any more."""
         self.leaving = False
@@ -64,30 +68,43 @@ class State:
         if trust is None:
             return site.local
         now = self.clock()
-        self._refuse(self._strangers.wait(stranger(address), now.timestamp()))
         try:
-            client = (await trust.verify(bearer(authorization), endpoint, now, service)).client
+            caller = await trust.verify(bearer(authorization), endpoint, now, service, partial(self._admit, site, now))
         except NotTrusted:
-            self._strangers.take(stranger(address), now.timestamp())
+            # Only failures pay: a stranger behind the same proxy must not be able to keep an EHR out.
+            _refuse(self._strangers.take(stranger(address), now.timestamp()))
             raise
-        found = site.tenants.get(client.tenant)
-        if found is None:
+        return site.tenants[caller.tenant]
+
+    def _admit(self, site: Site, now: datetime, client: Client) -> None:
+        if client.tenant not in site.tenants:
             raise NotTrusted("issuer", client.tenant)
         rate = Rate(client.requests_per_second, client.burst)
-        self._refuse(self._tenants.take(found.id, now.timestamp(), rate), found.id)
-        return found
+        _refuse(self._tenants.take(client.tenant, now.timestamp(), rate), client.tenant)
 
-    def _refuse(self, seconds: int | None, tenant: str | None = None) -> None:
-        if seconds is not None:
-            raise TooManyCalls("more calls than are allowed here", seconds, tenant)
+    @contextmanager
+    def place(self, tenant: str = "") -> Iterator[None]:
+        """A place among the calls in progress. Raises Overloaded when draining or when too many are.
 
-    def enter(self) -> None:
-        """Count a call in. Raises Overloaded when draining or when too many are in progress."""
+        Where there are several tenants none has more than half of the places: one whose calls come slowly, or whose
+        EHR hangs, leaves the others theirs.
+        """
+        site = self.site
         if self.draining:
             raise Overloaded("the server is shutting down", retry_after=5)
-        if self.in_progress >= self.site.settings.at_once:
+        most = site.settings.at_once
+        share = most if len(site.tenants) < 2 else max(1, most // 2)
+        if self.in_progress >= most or self._held[tenant] >= share:
             raise Overloaded("too many calls at once", retry_after=1)
         self.in_progress += 1
+        self._held[tenant] += 1
+        try:
+            yield
+        finally:
+            self.in_progress -= 1
+            self._held[tenant] -= 1
 
-    def leave(self) -> None:
-        self.in_progress -= 1
+
+def _refuse(seconds: int | None, tenant: str | None = None) -> None:
+    if seconds is not None:
+        raise TooManyCalls("more calls than are allowed here", seconds, tenant)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.cdshooks.charts import Json, kidney, request
-from tests.cdshooks.desk import Desk, without
+from tests.cdshooks.desk import Desk, site, without
 from tests.cdshooks.ehr import BASE, TOKEN, Ehr
+from tests.trust.ehr import BASE as OURS
 from tests.web.clinic import CLINIC, HOSPITAL, Clinic, Signer, clinic, hospital
 
 
@@ -51,3 +52,16 @@ def test_r33_what_was_read_with_one_token_answers_no_other(two: Clinic, ehr: Ehr
     assert [read_with(token, two.hospital) for token in ("first-token", "second-token")] == [1, 1]
     assert [request.headers["authorization"] for request in ehr.seen] == ["Bearer first-token", "Bearer second-token"]
     assert len(two.desk.answers()) == 2
+
+
+@pytest.mark.proves("R33", "a corrected unit table and withdrawn actions: the identical call is answered anew")
+@pytest.mark.parametrize(
+    "changed", [{"units": {"http://loinc.org|9318-7": {"mg/g": "mg/mmol"}}}, {"actions": ["update"]}], ids=list("ab")
+)
+def test_r33_a_site_that_was_corrected_does_not_repeat_its_old_answer(two: Clinic, changed: Json) -> None:
+    sent = body(two)
+    before = two.post(sent, two.hospital).content
+    tables = (hospital(fhir_base=BASE, **changed), clinic())
+    two.desk.state.swap(site(trust="clients", public_url=OURS, clients=tables))
+    assert two.post(sent, two.hospital).content != before
+    assert [answer.repeats for answer in two.desk.answers()] == [0, 0]

@@ -75,21 +75,18 @@ class Pages:
     ) -> Response:
         """Run one page's work; what goes wrong is a page too, that says what to do and shows nothing clinical."""
         try:
-            self.state.enter()
-        except Overloaded as error:
+            with self.state.place(visit.session.tenant):
+                _same_patient(request, visit)
+                return await work(request, visit)
+        except Overloaded as error:  # which a ledger that cannot record is too
             return problem(request, visit, error)
-        try:
-            _same_patient(request, visit)
-            return await work(request, visit)
-        except (DataUnavailable, RequestError, LedgerUnavailable) as error:
+        except (DataUnavailable, RequestError) as error:
             await self._not_shown(visit.session, error)
             return problem(request, visit, error)
         except SmartRefused:
             raise  # the launch's own pages tell it
         except Exception as error:  # noqa: BLE001 - an unknown fault is a page too, that names no patient
             return problem(request, visit, ModelFailed(type(error).__name__, cause=error))
-        finally:
-            self.state.leave()
 
     async def _not_shown(self, session: Session, error: BedsideError) -> None:
         """Noted as what it is; a page that says that nothing can be shown discloses nothing if it cannot be noted."""
@@ -172,9 +169,12 @@ class Pages:
             raise UnknownService("no service is live for this EHR")
         access = await session.access()
         try:
-            return await self._look_with(access, session, services)
+            looked = await self._look_with(access, session, services)
+            if not any(isinstance(said.error, TokenRejected) for said in looked.answers):
+                return looked
         except TokenRejected:
-            return await self._look_with(await session.refused(access), session, services)
+            pass
+        return await self._look_with(await session.refused(access), session, services)
 
     async def _look_with(self, access: Access, session: Session, services: Sequence[Deployed]) -> Looked:
         at = self.state.clock()
@@ -188,9 +188,12 @@ class Pages:
             expires_in=access.expires_in,
         )
         async with self.client(session, services[0], access) as client:
-            raw, answers = await asyncio.gather(
-                client.resource_json(f"Patient/{session.patient_id}"), look(services, call, at)
-            )
+            looking = asyncio.ensure_future(look(services, call, at))
+            try:
+                raw = await client.resource_json(f"Patient/{session.patient_id}")
+                answers = await looking
+            finally:
+                looking.cancel()  # when the Patient cannot be read, nothing else is wanted
         for said, deployed in zip(answers, services, strict=True):
             if said.error is not None and status_of(said.error) >= 500:
                 where = getattr(said.error, "where", "")
