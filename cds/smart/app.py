@@ -12,7 +12,7 @@ from cds.smart.discovery import Discovery
 from cds.smart.identity import Identity
 from cds.smart.launches import Launches
 from cds.smart.outside import Outside
-from cds.smart.refused import SmartRefused
+from cds.smart.refused import SentBack, SmartRefused
 from cds.smart.scopes import wanted
 from cds.smart.sessions import Launched, Session, Sessions
 from cds.smart.tokens import TokenEndpoint, Tokens, reason_of
@@ -87,9 +87,9 @@ def returned(one: Pending, *, code: str | None, error: str | None, iss: str | No
     """
     with _of(one.tenant):
         if iss is not None and iss != (one.configuration.issuer or one.base):
-            raise SmartRefused("authorization-failed")
+            raise SentBack("authorization-failed")
         if error:
-            raise SmartRefused(reason_of(error))
+            raise SentBack(reason_of(error))
         if not code:
             raise SmartRefused("code-missing")
     return code

@@ -52,3 +52,7 @@ class SessionEnded(SmartRefused):
 
     def __init__(self, reason: Reason = "session-ended", tenant: str | None = None) -> None:
         super().__init__(reason, tenant)
+
+
+class SentBack(SmartRefused):
+    """What a browser's address says came back from sign-in. Anybody can write one: it is no failure of a server."""

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cds.smart import Reason, SmartRefused
+from cds.smart import Reason, SentBack, SmartRefused
 from cds.trust.clients import Client
 from cds.web.smart.audit import note_refused
 from cds.web.smart.headers import page_headers
@@ -33,10 +33,10 @@ def render(template: str, **members: Any) -> str:
     return environment().get_template(template).render(**members)
 
 
-def problem(reason: Reason, client: Client | None) -> Response:
-    """The page of a reason."""
+def problem(reason: Reason, client: Client | None, status: int | None = None) -> Response:
+    """The page of a reason, with the status that its words have unless told otherwise."""
     page = render("refused.html", words=WORDS[reason], correlation=logged(reason, client))
-    return Response(page, WORDS[reason].status, page_headers(client), media_type=HTML)
+    return Response(page, status or WORDS[reason].status, page_headers(client), media_type=HTML)
 
 
 def logged(reason: Reason, client: Client | None) -> str:
@@ -54,7 +54,10 @@ def on_refused(state: State) -> Callable[[Request, Exception], Coroutine[Any, An
         if not isinstance(error, SmartRefused):
             raise error
         await note_refused(state, error, request.url.path)
-        return problem(error.reason, client_of(state, error.tenant))
+        status = WORDS[error.reason].status
+        if isinstance(error, SentBack):
+            status = 400 if status >= 500 else status  # an address is a request, whatever it says of a server
+        return problem(error.reason, client_of(state, error.tenant), status)
 
     return shown
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cds.errors import SiteError
-from cds.smart import Begun, Session, SmartApp, SmartRefused
+from cds.smart import Begun, SentBack, Session, SmartApp, SmartRefused
 from cds.smart.app import returned
 from cds.smart.authorize import Pending
 from cds.smart.launches import handle
@@ -100,7 +100,7 @@ class _Road:
             return Response(status_code=405)
         state, error, code = _one(request, "state"), _one(request, "error"), _one(request, "code")
         if not state and error:
-            raise SmartRefused(reason_of(error))
+            raise SentBack(reason_of(error))
         one = self._app.launches.take(state)
         code = returned(one, code=code, error=error, iss=_one(request, "iss"))
         cookie = request.cookies.get(launch_cookie(handle(one.state)))
