@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from cds.smart import Session, SessionEnded, SmartApp, SmartRefused
 from cds.trust.clients import Client
@@ -99,10 +99,13 @@ async def read_form(request: Request) -> dict[str, str]:
     if kind != "application/x-www-form-urlencoded":
         raise SmartRefused("request-unusable")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise SmartRefused("request-unusable")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > FORM_BYTES:
+                raise SmartRefused("request-unusable")
+    except ClientDisconnect:
+        raise SmartRefused("request-unusable") from None  # nobody reads the answer; it is no failure of ours
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS, strict_parsing=bool(body))
     except ValueError:

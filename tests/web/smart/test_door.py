@@ -1,6 +1,7 @@
 """Who is let through the door of a session, and who is not."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -184,3 +185,20 @@ def test_in_a_frame_the_page_may_be_framed_by_that_ehr_only(make_clinic: Callabl
     browser = make_clinic(framed()).browser()
     page = browser.get(browser.opened())
     assert page.headers["content-security-policy"].endswith("frame-ancestors https://ehr.example")
+
+
+@pytest.mark.parametrize("path", ["/smart/callback", "/smart/logout"])
+async def test_whoever_hangs_up_within_a_form_is_no_failure_of_ours(clinic: Clinic, path: str) -> None:
+    came: list[dict[str, Any]] = [{"type": "http.request", "body": b"launch=", "more_body": True}]
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return came.pop() if came else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"sec-fetch-site", b"same-origin")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    await clinic.app({**scope, "root_path": "", "scheme": "https", "server": ("localhost", 443)}, receive, send)  # type: ignore[arg-type]
+    assert said[0]["status"] == 400

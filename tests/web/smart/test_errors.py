@@ -130,7 +130,13 @@ CASES: dict[str, tuple[Failure, Reason]] = {
     "another patient": (another, "another-patient"),
 }
 
-SAID_IN_THE_ADDRESS = {"invalid_client", "unauthorized_client", "server_error", "server_error without state", "an error of its own"}
+SAID_IN_THE_ADDRESS = {
+    "invalid_client",
+    "unauthorized_client",
+    "server_error",
+    "server_error without state",
+    "an error of its own",
+}
 """Anybody can write an address: no five-hundred, unlike the same words from the server's own mouth."""
 
 
