@@ -11,9 +11,10 @@ from tests.cdshooks.charts import Json
 from tests.cdshooks.ehr import ehr
 from tests.cdshooks.fixtures import desk, empty_ledger, lenient, open_desk
 from tests.cli.command import ROOT
+from tests.smart.ehr import router
 from tests.web.process import Served
 
-__all__ = ["desk", "ehr", "empty_ledger", "lenient", "open_desk"]
+__all__ = ["desk", "ehr", "empty_ledger", "lenient", "open_desk", "router"]
 
 
 @pytest.fixture
