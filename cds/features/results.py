@@ -17,6 +17,7 @@ from cds.text import day_text
 COUNTED = frozenset({"final", "amended", "corrected"})
 ABSENT = frozenset({"entered-in-error", "cancelled"})
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_ANY_DAY = datetime.max.replace(tzinfo=UTC)
 
 
 class Result(Struct, frozen=True, gc=False):
@@ -90,9 +91,6 @@ class Results(Struct, frozen=True):
         return tuple(said)
 
 
-NOTHING = Results()
-
-
 order: Callable[[Result], tuple[datetime, datetime, str]] = attrgetter("at", "issued", "source")
 """The one total order of results: instant, then issued, then id."""
 
@@ -104,33 +102,60 @@ class Series(Feature[Results]):
         self.analyte = analyte
         self.codes = codes
         self.need = need
+        self._every = _Every(self)
 
     def needs(self) -> tuple[Need, ...]:
         return (self.need,)
 
     def read(self, chart: Chart, at: datetime) -> Results:
-        found = [chart.facts(codes.name, self.need.key) for codes in self.codes]
+        return chart.read(self._every, _ANY_DAY).until(at)
+
+
+class _Dated(Struct, frozen=True):
+    """Results of all days, newest first: of many days, each sees those up to itself without sorting them again."""
+
+    counted: tuple[Result, ...] = ()
+    pending: tuple[Result, ...] = ()
+    undated: int = 0
+
+    def until(self, at: datetime) -> Results:
+        counted = tuple([result for result in self.counted if result.when.first <= at])
+        pending = next((result for result in self.pending if result.when.first <= at), None)
+        return Results(counted, pending, self.undated)
+
+
+_NO_DAYS = _Dated()
+
+
+class _Every(Feature[_Dated]):
+    """A series' results whatever their day, which is why the chart is asked for them once."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+
+    def read(self, chart: Chart, at: datetime) -> _Dated:
+        del at
+        series = self._series
+        found = [chart.facts(codes.name, series.need.key) for codes in series.codes]
         facts = found[0] if len(found) == 1 else [fact for part in found for fact in part]
-        return results_of(facts, self.analyte, at)
+        return _dated(facts, series.analyte) if facts else _NO_DAYS
 
 
-def results_of(facts: Sequence[Fact], analyte: Analyte, at: datetime) -> Results:
-    """Sort facts into results that count, the newest that is not final, and the undated."""
-    if not facts:
-        return NOTHING
+def _dated(facts: Sequence[Fact], analyte: Analyte) -> _Dated:
+    """Sort facts into results that count, those that are not final, and the undated."""
     counted: list[Result] = []
     pending: list[Result] = []
     undated = 0
     for fact in facts:
         if fact.status in ABSENT:
             continue
-        moment = fact.when
-        if moment is None:
+        if fact.when is None:
             undated += 1
-        elif moment.first <= at:
-            (counted if fact.status in COUNTED else pending).append(result_of(fact, moment, analyte))
+        else:
+            (counted if fact.status in COUNTED else pending).append(result_of(fact, fact.when, analyte))
     counted.sort(key=order, reverse=True)
-    return Results(tuple(counted), max(pending, key=order, default=None), undated)
+    pending.sort(key=order, reverse=True)
+    return _Dated(tuple(counted), tuple(pending), undated)
 
 
 _WHY: dict[str, Why] = {"modified": "modified", "no value": "no value", "other test": "other test"}
