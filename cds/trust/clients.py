@@ -1,9 +1,10 @@
 """Holds who may call: the EHRs that a site has registered, each with its keys and its limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cds.errors import SiteError
 from cds.trust.keys import Algorithm, Key, UnusableKeys, read_own_keys
@@ -71,8 +72,6 @@ class Client(BaseModel):
     revoked: bool = False
     """Nothing of a revoked client is accepted; its table stays, so that its answers in the ledger keep their name."""
 
-    _pinned: Mapping[str, Key] | None = PrivateAttr(default=None)
-
     @field_validator("fhir_version", mode="after")
     @classmethod
     def _is_r4(cls, version: str) -> str:
@@ -94,14 +93,17 @@ class Client(BaseModel):
         """The keys written down are imported once, at the start."""
         if self.jwks is not None:
             try:
-                self._pinned = read_own_keys(self.jwks)
+                _ = self.pinned
             except UnusableKeys as fault:
                 raise ValueError(f"jwks: {fault}") from None
 
-    @property
+    @cached_property
     def pinned(self) -> Mapping[str, Key] | None:
-        """The keys that the site wrote down, or None when they are read from `jwks_url`."""
-        return self._pinned
+        """The keys that the site wrote down, or None when they are read from `jwks_url`.
+
+        Looked up with every call, which a private attribute of pydantic makes a hundred times as dear.
+        """
+        return None if self.jwks is None else read_own_keys(self.jwks)
 
     def may_call(self, service: str) -> bool:
         return self.services is None or service in self.services
