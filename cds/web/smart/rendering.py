@@ -31,4 +31,4 @@ def static_files() -> dict[str, tuple[bytes, str]]:
     """Every static file with its ETag, read once: no path ever comes from a request."""
     folder = files("cds.web.smart") / "static"
     found = {one.name: one.read_bytes() for one in folder.iterdir() if one.name.rpartition(".")[2] in MEDIA_TYPES}
-    return {name: (body, f'"{sha256(body).hexdigest()[:32]}"') for name, body in found.items()}
+    return {name: (body, f'W/"{sha256(body).hexdigest()[:32]}"') for name, body in found.items()}

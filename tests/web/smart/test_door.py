@@ -202,3 +202,10 @@ async def test_whoever_hangs_up_within_a_form_is_no_failure_of_ours(clinic: Clin
     scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
     await clinic.app({**scope, "root_path": "", "scheme": "https", "server": ("localhost", 443)}, receive, send)  # type: ignore[arg-type]
     assert said[0]["status"] == 400
+
+
+def test_no_two_pages_carry_the_same_ticket(clinic: Clinic) -> None:
+    """A packed page's length tells a secret only when it stands there again and again (BREACH)."""
+    browser = clinic.browser()
+    home = browser.opened()
+    assert len({ticket(browser, home) for _ in range(20)}) == 20
