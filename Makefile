@@ -65,7 +65,7 @@ format: $(STAMP) ## Format the code and fix what the linter can fix
 	@$(PY) -m ruff check --fix --exit-zero --quiet .
 	@$(PY) -m ruff format .
 
-bench: $(STAMP) ## Measure speed as ratios against peers in the same run
+bench: $(STAMP) ## Measure speed beside peers of the same run (ARGS="page --write" for one of them)
 	@$(PY) -m bench $(ARGS)
 
 proof: $(STAMP) ## Run the long campaigns in full and write their table with its date

@@ -1,5 +1,52 @@
-"""`python -m bench`: the benchmark of the bedside road."""
+"""`python -m bench`: each benchmark of the project by its name, or those that need nothing from outside."""
 
-from bench.online import main
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
 
-main()
+import uvloop
+
+from bench import hanging, online, page, trust
+from bench.readme import placed, write
+
+
+def main() -> None:
+    """Measure what was named, print each table as it is ready, and put it into the README when asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    every = tuple(benchmarks(1.0))
+    usual = tuple(name for name in every if name != "peers")
+    which = f"{', '.join(every)} (default: all but peers, which installs HealthChain)"
+    parser.add_argument("names", nargs="*", choices=[*every, []], metavar="name", help=which)
+    parser.add_argument("--write", action="store_true", help="put each table into bench/README.md")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual rounds: 0.2 is a look (default: 1)")
+    asked = parser.parse_args()
+    chosen = benchmarks(asked.share)
+    for name in asked.names or usual:
+        start = time.monotonic()
+        told = chosen[name]()
+        print(f"\n## {name}\n\n{told}\n\n({time.monotonic() - start:.0f} s)", flush=True)
+        if asked.write:
+            write(name, told)
+
+
+def benchmarks(share: float) -> dict[str, Callable[[], str]]:
+    """Each benchmark by name; `share` of its usual rounds."""
+
+    def rounds(usual: int) -> int:
+        return max(1, round(usual * share))
+
+    def served(peers: str) -> str:
+        return online.told(online.arguments(["--peers", peers, "--rounds", str(rounds(5))]))
+
+    return {
+        "trust": lambda: placed(lambda: uvloop.run(trust.measure(rounds(trust.ROUNDS)))),
+        "hanging": lambda: placed(lambda: uvloop.run(hanging.measure(rounds(hanging.ROUNDS)))),
+        "page": lambda: placed(lambda: page.measured(rounds(page.ROUNDS))),
+        "online": partial(served, online.USUAL),
+        "peers": partial(served, online.USUAL + online.HEALTHCHAIN),
+    }
+
+
+if __name__ == "__main__":
+    main()

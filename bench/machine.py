@@ -13,18 +13,27 @@ from bench.peers import HEALTHCHAIN
 OURS, THEIRS = ("uvicorn", "uvloop", "httptools"), ("healthchain", "fastapi", "pydantic", "fhir.resources", "uvicorn")
 
 
-def machine(file_system: str) -> str:
+def machine(file_system: str, *, healthchain: bool) -> str:
     """Date, CPU, kernel, disk and versions in one paragraph."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [
-        f"Measured {datetime.now(UTC).date()} on {cpu_model()}, {os.cpu_count()} CPUs, {memory:.0f} GB",
-        f"Linux {platform.release()}, ledger on {file_system}",
-        f"{platform.python_implementation()} {platform.python_version()}",
+        place(),
+        f"ledger on {file_system}",
         ", ".join(f"{name} {version(name)}" for name in OURS),
-        *([theirs()] if HEALTHCHAIN.exists() else []),
+        *([theirs()] if healthchain else []),
         wrk_version(),
     ]
     return "; ".join(parts) + "."
+
+
+def place() -> str:
+    """Date, CPU, kernel and Python."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [
+        f"Measured {datetime.now(UTC).date()} on {cpu_model()}, {os.cpu_count()} CPUs, {memory:.0f} GB",
+        f"Linux {platform.release()}",
+        f"{platform.python_implementation()} {platform.python_version()}",
+    ]
+    return "; ".join(parts)
 
 
 def cpu_model() -> str:

@@ -19,34 +19,34 @@ from bench.peers import HERE, Peer, Server, install_healthchain, peers, running
 from bench.report import Key, Measured, report
 from cds.ledger import upgrade
 
-README = HERE / "README.md"
-START, END = "<!-- measured: start -->", "<!-- measured: end -->"
-USUAL = "echo,bedside-ledger-off,bedside-durable,healthchain-dicts,healthchain-fhir"
+USUAL = "echo,bedside-ledger-off,bedside-durable"
+HEALTHCHAIN = ",healthchain-dicts,healthchain-fhir"
 RISK = re.compile(r"(\d+\.\d) ?% (?:with)?in 5 years")
 
 
 def main() -> None:
-    """Measure, print the table and, when asked, put it into the README."""
-    asked = arguments()
+    """Measure and print the tables."""
+    print(told(arguments()))
+
+
+def told(asked: argparse.Namespace) -> str:
+    """Measure what was asked; the tables in Markdown."""
     for name in ("wrk", "taskset"):
         tool(name)
     with tempfile.TemporaryDirectory(prefix=".ledger-", dir=asked.disk) as folder:
         disk = file_system(Path(folder))
         measured = measure(asked, Path(folder))
-    text = f"{machine(disk)}\n\n{report(measured)}"
-    print(text)
-    if asked.write:
-        before, rest = README.read_text(encoding="utf-8").split(START)
-        README.write_text(f"{before}{START}\n\n{text}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    return f"{machine(disk, healthchain='healthchain' in asked.peers)}\n\n{report(measured)}"
 
 
-def arguments() -> argparse.Namespace:
-    """What was asked on the command line."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was asked in these words, or on the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.online", description=__doc__)
     parser.add_argument(
         "--peers",
         default=USUAL,
-        help="names, separated by commas; also: echo-short, healthchain-frozen (default: %(default)s)",
+        help="names, separated by commas; also: healthchain-dicts, healthchain-fhir, healthchain-frozen, echo-short "
+        "(default: %(default)s)",
     )
     parser.add_argument("--sizes", default="60 KB,500 KB", help="default: %(default)s")
     parser.add_argument("--connections", default="1,8,64", help="default: %(default)s")
@@ -57,8 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--disk", type=Path, default=HERE, help="where the durable ledger is kept (default: beside this file)"
     )
-    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def measure(asked: argparse.Namespace, folder: Path) -> Measured:
