@@ -23,6 +23,8 @@ FAIR_SECONDS = 0.25
 """A server that had less time than this has not failed if it did not use it."""
 RETRY_SECONDS = 0.1
 PAGES = 50
+MOST_ENTRIES = 10_000
+"""As many as a prefetched Bundle may have."""
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _FHIR_JSON = "application/fhir+json"
@@ -79,7 +81,7 @@ class FhirClient:
     async def follow(self, pages: list[Resource]) -> list[Resource]:
         """Complete a search of which the first pages are known."""
         while (link := next_link(pages[-1])) is not None:
-            if len(pages) >= PAGES:
+            if len(pages) >= PAGES or sum(len(page.entry or ()) for page in pages) > MOST_ENTRIES:
                 raise DataUnavailable("the search has too many pages")
             pages.append(_resource(await self._read(below(self.base, link))))
         return pages

@@ -1,7 +1,10 @@
 """Acute kidney injury as creatinine shows it: a rise, a recovery, or a rise that nothing explains yet."""
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
+from math import inf
 from statistics import median
 
 from msgspec import Struct
@@ -51,44 +54,52 @@ class AcuteRise(Feature[Found]):
 
 
 def acute(series: Sequence[Creatinine], at: datetime) -> Found:
-    """The newest creatinine of the last 90 days that shows acute injury; `series` has nothing after `at`."""
-    for index, creatinine in enumerate(series):
-        if at - creatinine.at > _QUARTER:
+    """The newest creatinine of the last 90 days that shows acute injury; `series` has nothing after `at`.
+
+    1.5 times any of the seven days before or after, or 0.3 mg/dL above any of the 48 hours before: 26.5 µmol/L where
+    both were reported in it. One walk: a ward measures every few hours, for weeks.
+    """
+    near = list(takewhile(lambda creatinine: at - creatinine.at <= _QUARTER + _WEEK, series))
+    near.reverse()
+    times = [creatinine.at for creatinine in near]
+    values = [creatinine.value for creatinine in near]
+    molar = [c.result.sent if c.result.unit == "umol/L" else inf for c in near]
+    week = _lowest(times, values, _WEEK, _WEEK)
+    days = _lowest(times, values, _TWO_DAYS)
+    molar_days = _lowest(times, molar, _TWO_DAYS)
+    other_days = _lowest(times, [inf if m < inf else v for m, v in zip(molar, values, strict=True)], _TWO_DAYS)
+    for n in reversed(range(len(near))):
+        now = near[n]
+        if at - now.at > _QUARTER:
             break
-        if _acute_at(series, index):
-            return _seen(creatinine.result)
+        if molar[n] < inf:
+            rose = molar[n] - molar_days[n] >= 26.5 - _TOLERANCE or now.value - other_days[n] >= 0.3 - _TOLERANCE
+        else:
+            rose = now.value - days[n] >= 0.3 - _TOLERANCE
+        if rose or now.value >= 1.5 * week[n] - _TOLERANCE:
+            return _seen(now.result)
     return Missing("never recorded")
+
+
+def _lowest(
+    times: Sequence[datetime], values: Sequence[float], back: timedelta, ahead: timedelta = timedelta()
+) -> list[float]:
+    """For each instant, in ascending order, the lowest value from `back` before it to `ahead` after it."""
+    found, window, following = [], deque[int](), 0
+    for moment in times:
+        while following < len(times) and times[following] - moment <= ahead:
+            while window and values[window[-1]] >= values[following]:
+                window.pop()
+            window.append(following)
+            following += 1
+        while moment - times[window[0]] > back:
+            window.popleft()
+        found.append(values[window[0]])
+    return found
 
 
 def _seen(result: Result) -> Reading[bool]:
     return Reading(True, when=result.at, source=result.source, as_sent=result.shown, written=result.when.written)
-
-
-def _acute_at(series: Sequence[Creatinine], index: int) -> bool:
-    """1.5 times any of the seven days before or after, or 0.3 mg/dL above any of the 48 hours before."""
-    now = series[index]
-    for before in series[index + 1 :]:
-        if (apart := now.at - before.at) > _WEEK:
-            break
-        if _half_again(now, before) or (apart <= _TWO_DAYS and _rose(before.result, now.result)):
-            return True
-    for after in reversed(series[:index]):
-        if (apart := after.at - now.at) > _WEEK:
-            break
-        if _half_again(now, after) or (not apart and _rose(after.result, now.result)):
-            return True
-    return False
-
-
-def _half_again(high: Creatinine, low: Creatinine) -> bool:
-    return high.value >= 1.5 * low.value - _TOLERANCE
-
-
-def _rose(earlier: Result, later: Result) -> bool:
-    """By 0.3 mg/dL, or by 26.5 µmol/L where both were reported in it."""
-    if earlier.unit == later.unit == "umol/L":
-        return later.sent - earlier.sent >= 26.5 - _TOLERANCE
-    return (later.value or 0.0) - (earlier.value or 0.0) >= 0.3 - _TOLERANCE
 
 
 class UnexplainedRise(Feature[Reading[float] | Missing]):
