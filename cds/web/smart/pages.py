@@ -30,7 +30,7 @@ from cds.errors import (
     WrongPatient,
 )
 from cds.fhir.client import FhirClient
-from cds.smart import SmartRefused
+from cds.smart import SmartRefused, lacking
 from cds.web.smart import charts, saving, views
 from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
@@ -168,6 +168,8 @@ class Pages:
         if not services:
             raise UnknownService("no service is live for this EHR")
         access = await session.access()
+        if lacking(access.scope, ("Patient",)):  # whose page it is could not even be said
+            raise SmartRefused("not-permitted", session.tenant)
         try:
             looked = await self._look_with(access, session, services)
             if not any(isinstance(said.error, TokenRejected) for said in looked.answers):
