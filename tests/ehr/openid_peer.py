@@ -21,11 +21,14 @@ class Provider(Struct, frozen=True):
 
 
 @contextmanager
-def openid_provider(redirect_uri: str, client_id: str = "bedside-test") -> Iterator[Provider]:
-    """The provider on a free port. Its one clinician is signed in without being asked; codes need PKCE."""
+def openid_provider(redirect_uri: str, fhir_base: str, client_id: str = "bedside-test") -> Iterator[Provider]:
+    """The provider on a free port. Its one clinician is signed in without being asked; codes need PKCE.
+
+    `fhir_base`: where that clinician has a Practitioner.
+    """
     folder, port = peers(), free_port()
     process = subprocess.Popen(
-        ["node", "server.mjs", str(port), client_id, redirect_uri], cwd=folder,
+        ["node", "server.mjs", str(port), client_id, redirect_uri, fhir_base], cwd=folder,
         env={"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "NODE_ENV": "production"},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

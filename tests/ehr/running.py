@@ -18,12 +18,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(app: Any, port: int | None = None) -> Iterator[str]:
+def running(app: Any, port: int | None = None, host: str = "127.0.0.1", **options: Any) -> Iterator[str]:
     """The origin at which the application answers until the block ends; a request that hangs is cut off then."""
     port = port or free_port()
-    config = uvicorn.Config(
-        app, port=port, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
-    )  # fmt: skip
+    usual = {"log_level": "critical", "lifespan": "off", "ws": "none", "timeout_graceful_shutdown": 1}
+    config = uvicorn.Config(app, host=host, port=port, **{**usual, **options})
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -31,6 +30,6 @@ def running(app: Any, port: int | None = None) -> Iterator[str]:
     while not server.started:
         assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://{host}:{port}"
     server.should_exit = True
     thread.join(10)

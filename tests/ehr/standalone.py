@@ -29,13 +29,14 @@ Form = dict[str, str | None]
 
 
 class Clock:
-    """Real time, moved forward when a test says so."""
+    """Real time, or one moment that stays; moved forward when a test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: datetime | None = None) -> None:
+        self.at = at
         self.ahead = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return (self.at or datetime.now(UTC)) + self.ahead
 
     def move(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)

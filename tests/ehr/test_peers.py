@@ -5,6 +5,7 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from tests.ehr.clinic import clinic
 from tests.ehr.npm import node
 from tests.ehr.openid_peer import Provider, openid_provider
 from tests.ehr.standalone import PATIENT, Standalone, Visit, granted
@@ -21,7 +23,7 @@ CALLBACK = "http://127.0.0.1/callback"
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    with openid_provider(CALLBACK) as running:
+    with openid_provider(CALLBACK, "http://127.0.0.1/fhir") as running:
         yield running
 
 
@@ -53,7 +55,7 @@ def test_the_id_token_of_a_foreign_provider_is_verified(provider: Provider) -> N
     token = jwt.decode(body["id_token"], keys, algorithms=["ES384"])
     claims = token.claims
     assert (claims["iss"], claims["aud"], claims["nonce"]) == (provider.issuer, provider.client_id, nonce)
-    assert claims["fhirUser"] == f"{provider.issuer}/fhir/Practitioner/peer-clinician"
+    assert claims["fhirUser"] == "http://127.0.0.1/fhir/Practitioner/peer-clinician"
 
 
 def test_the_javascript_client_reads_an_assessment_that_was_created(ehr: Standalone) -> None:
@@ -79,3 +81,22 @@ def test_the_javascript_client_reads_an_assessment_that_was_created(ehr: Standal
             "outcome": "Kidney failure",
         }
     ]
+
+
+@pytest.mark.proves("R44", "fhirclient reads the assessment that the page saved: id, subject and percentage")
+def test_the_javascript_client_reads_what_the_page_saved(tmp_path: Path) -> None:
+    with clinic(tmp_path) as hospital:
+        tab = hospital.visitor()
+        tab.launch(PATIENT)
+        assert "Saved to the chart." in tab.post("/save").text
+        [score] = hospital.answers()[-1].scores
+        [saved] = hospital.saved(PATIENT)
+        token = granted(Visit(hospital.ehr), scope="launch patient/Patient.r patient/RiskAssessment.rs")
+        sent = {"serverUrl": hospital.ehr.fhir_base, "tokenResponse": token}
+        read = json.loads(node("assessments.mjs", json.dumps(sent)))
+    [found] = read["assessments"]
+    assert (found["id"], found["status"], found["subject"]) == (saved["id"], "final", f"Patient/{PATIENT}")
+    first = saved["prediction"][0]
+    assert found["outcome"] == first["outcome"]["text"] == score.estimates[0]["outcome"]
+    assert found["probability"] == first["probabilityDecimal"]
+    assert found["probability"] in [round(estimate["probability"] * 100, 6) for estimate in score.estimates]

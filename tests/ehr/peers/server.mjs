@@ -1,10 +1,10 @@
 // An OpenID provider that others wrote. It knows one client and one clinician and says yes, for nobody sits before it.
-// Arguments: port, client_id, redirect_uri. It prints one line of JSON when it listens.
+// Arguments: port, client_id, redirect_uri, and the FHIR base on which the clinician is known. It prints one line of JSON when it listens.
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
-const [port, clientId, redirectUri] = process.argv.slice(2);
+const [port, clientId, redirectUri, fhirBase] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 const key = { ...generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey.export({ format: "jwk" }), kid: "peer-1", alg: "ES384", use: "sig" };
 
@@ -27,7 +27,7 @@ const provider = new Provider(issuer, {
   features: { devInteractions: { enabled: false } },
   ttl: { Interaction: 60, Session: 60, Grant: 60, AccessToken: 60, AuthorizationCode: 60, IdToken: 300 },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
-  findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, fhirUser: `${issuer}/fhir/Practitioner/${sub}` }) }),
+  findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub, fhirUser: `${fhirBase}/Practitioner/${sub}` }) }),
   async loadExistingGrant(ctx) {
     const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
     grant.addOIDCScope([...ctx.oidc.requestParamScopes].join(" "));
