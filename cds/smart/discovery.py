@@ -39,6 +39,11 @@ class Configuration(Struct, frozen=True):
         """Whether the authorization request may be posted."""
         return "authorize-post" in self.capabilities
 
+    @property
+    def offers_patients(self) -> bool:
+        """Whether a launch without a chart lets the user choose a patient."""
+        return {"launch-standalone", "context-standalone-patient"} <= set(self.capabilities)
+
 
 class _Document(Struct, frozen=True):
     """The members we read; one of another type makes the whole unreadable."""

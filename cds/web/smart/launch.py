@@ -149,12 +149,11 @@ class _Road:
     def _without_cookie(self, request: Request, one: Pending, code: str) -> Response:
         """Ask the page for the secret that /smart/launch gave this tab; without it, offer a tab of its own."""
         client = self._registered(one.base)
-        launch = f"launch?iss={quote(one.base, safe='')}&launch={quote(one.launch, safe='')}" if one.launch else None
         page = render(
             "returning.html",
             words=WORDS["cookies-blocked"],
             correlation=logged("cookies-blocked", client),
-            again=f"{root(request)}/smart/{launch or 'standalone?iss=' + quote(one.base, safe='')}",
+            again=f"{root(request)}/smart/{_again(one)}",
             root=root(request),
             held=self._app.launches.hold(one, code),
             name=handle(one.state),
@@ -211,6 +210,14 @@ def _leaving(request: Request, client: Client, begun: Begun) -> Response:
         root=root(request),
     )
     return Response(page, headers=page_headers(client, asked.action if asked.post else None), media_type=HTML)
+
+
+def _again(one: Pending) -> str:
+    """The way into a tab of its own. Many launches serve once, and this one did: better to have the patient chosen."""
+    iss = quote(one.base, safe="")
+    if one.launch is None or one.configuration.offers_patients:
+        return f"standalone?iss={iss}"
+    return f"launch?iss={iss}&launch={quote(one.launch, safe='')}"
 
 
 def root(request: Request) -> str:
