@@ -30,10 +30,16 @@ def browser(chromium: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def demo_url(tmp_path_factory: pytest.TempPathFactory, chromium: Path) -> Iterator[str]:
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands for the user's data folder, where the demo keeps its ledger."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def demo_url(demo_data: Path, chromium: Path) -> Iterator[str]:
     """The demo page's address; the server keeps its ledger in a folder of its own."""
     port = _free_port()
-    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("data"))}
+    environment = {**os.environ, "XDG_DATA_HOME": str(demo_data)}
     command = [sys.executable, "-m", "cds.cli", "serve", "--demo", "--port", str(port)]
     server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     base = f"http://127.0.0.1:{port}"

@@ -1,247 +1,159 @@
-"""The launch in a real browser: in an EHR's sandboxed frame and in a tab, without cookies, without JavaScript."""
+"""The app in an EHR's sandboxed frame on another site: whatever a browser keeps, the right page or a way to it."""
 
-import json
-import socket
-import threading
-import time
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Frame, Page, sync_playwright
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
+from playwright.sync_api import BrowserContext, Frame, Page, Playwright, expect, sync_playwright
 
-from cds.smart import SmartApp, SmartRefused
-from cds.web.guard import Guard
-from cds.web.smart.door import Door
-from cds.web.smart.errors import on_refused
-from cds.web.smart.launch import smart_launch
-from cds.web.state import State
-from tests.cdshooks.desk import site
-from tests.smart.world import table
+from cds.web.smart.words import WORDS
+from tests.browser.ehr_frames import TEMPERS, Charts, Faults, Temper, browsing
+from tests.ehr.clinic import SERVICE, Clinic, clinic
+from tests.ehr.running import running
 
-# The frame of SMART's own launcher, which took it from athenahealth's EHR.
-SANDBOX = (
-    "allow-forms allow-modals allow-pointer-lock allow-popups allow-popups-to-escape-sandbox allow-same-origin "
-    "allow-scripts allow-downloads"
-)
-
-
-class Ehr:
-    """An EHR at one origin: a chart that frames the app, and the least of an authorization server."""
-
-    def __init__(self, port: int, ours: str) -> None:
-        self.origin, self.ours = f"http://127.0.0.1:{port}", ours
-        self.app = Starlette(
-            routes=[
-                Route("/chart", self._chart),
-                Route("/fhir/.well-known/smart-configuration", self._configuration),
-                Route("/authorize", self._authorize, methods=["GET", "POST"]),
-                Route("/token", self._token, methods=["POST"]),
-            ]
-        )
-
-    @property
-    def launch(self) -> str:
-        return f"{self.ours}/smart/launch?iss={quote(f'{self.origin}/fhir', safe='')}&launch=launch-1"
-
-    def _chart(self, _: Request) -> Response:
-        return HTMLResponse(f'<!doctype html><iframe name="app" sandbox="{SANDBOX}" src="{self.launch}"></iframe>')
-
-    def _configuration(self, _: Request) -> Response:
-        endpoints = {"authorization_endpoint": f"{self.origin}/authorize", "token_endpoint": f"{self.origin}/token"}
-        return JSONResponse(endpoints | {"capabilities": ["permission-v2"]})
-
-    def _authorize(self, request: Request) -> Response:
-        asked = request.query_params
-        back = urlencode({"code": "code-1", "state": asked["state"]})
-        return RedirectResponse(f"{asked['redirect_uri']}?{back}", status_code=302)
-
-    def _token(self, _: Request) -> Response:
-        said = {"access_token": "t", "token_type": "Bearer", "scope": "launch", "expires_in": 300}
-        return JSONResponse(said | {"patient": "patient-7"})
-
-
-class Forgetful:
-    """Keeps no cookie where told so: what a browser does that blocks them all."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.forget = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if self.forget and message["type"] == "http.response.start":
-                message["headers"] = [one for one in message["headers"] if one[0].lower() != b"set-cookie"]
-            await send(message)
-
-        await self.app(scope, receive, sending)
-
-
-class Ours:
-    """The app on this machine's other name, so that the EHR's frame is another site's."""
-
-    def __init__(self, port: int, ehr_port: int) -> None:
-        origin = f"http://localhost:{port}"
-        self.ehr = Ehr(ehr_port, origin)
-        registered = table(fhir_base=f"{self.ehr.origin}/fhir", smart={"frame_ancestors": [self.ehr.origin]})
-        state = State(site(clients=(registered,), service={"stage": "shadow"}), None, lambda: datetime.now(UTC))
-        smart = SmartApp(None, state.clock)
-        self.door = Door(state, smart)
-        self.visits: list[dict[str, Any]] = []
-        self.app = Forgetful(
-            Starlette(
-                routes=[
-                    *smart_launch(state, smart, self.door),
-                    Route("/smart/app/{session}", self._page, methods=["GET", "POST"]),
-                ],
-                middleware=[Middleware(Guard)],
-                exception_handlers={SmartRefused: on_refused(state)},
-            )
-        )
-
-    async def _page(self, request: Request) -> Response:
-        visit = await self.door.enter(request, unsafe=request.method == "POST" and bool(self.visits))
-        self.visits.append({"by_cookie": visit.by_cookie, "method": request.method})
-        form = f'<form method="post"><input type="hidden" name="ticket" value="{visit.ticket}"><button>Next</button>'
-        said = json.dumps(self.visits[-1] | {"patient": visit.session.patient_id})
-        return HTMLResponse(f"<!doctype html><title>Page</title><h1>{said}</h1>{form}</form>", headers=visit.headers)
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _serve(app: Any, host: str, port: int) -> uvicorn.Server:
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="critical", lifespan="off", ws="none"))
-    threading.Thread(target=server.run, daemon=True).start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    return server
+HERS, HIS = ("refer-64m", "Quillfeather", "15.4%"), ("high-58m", "", "59.3%")
+WITH_SCRIPTS = [temper for temper in TEMPERS if temper.scripts]
 
 
 @pytest.fixture(scope="module")
-def ours() -> Iterator[Ours]:
-    port, ehr_port = _port(), _port()
-    made = Ours(port, ehr_port)
-    servers = [_serve(made.app, "localhost", port), _serve(made.ehr.app, "127.0.0.1", ehr_port)]
-    yield made
-    for server in servers:
-        server.should_exit = True
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    charts = Charts()
+    with clinic(tmp_path_factory.mktemp("clinic"), around=charts.around) as started:
+        charts.clinic = started
+        yield started
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+def driver() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(params=TEMPERS, ids=repr)
+def temper(request: pytest.FixtureRequest) -> Temper:
+    found: Temper = request.param
+    return found
 
 
 @pytest.fixture
-def faults(ours: Ours) -> list[str]:
-    ours.visits.clear()
-    ours.app.forget = False
-    return []
+def browser(temper: Temper, driver: Playwright, chromium: Path, tmp_path: Path) -> Iterator[BrowserContext]:
+    with browsing(driver, chromium, tmp_path, temper) as context:
+        yield context
 
 
-def watched(page: Page, faults: list[str]) -> Page:
-    """A page whose script errors and policy violations are kept."""
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
-    return page
+@pytest.fixture
+def faults() -> Iterator[Faults]:
+    found = Faults()
+    yield found
+    assert found == []
 
 
-def framed(page: Page, ours: Ours) -> Frame:
-    page.goto(f"{ours.ehr.origin}/chart")
-    (frame,) = page.main_frame.child_frames  # not by its name, which may carry the launch's secret for a while
-    return frame
+def shown(page: Page, hospital: Clinic, *patients: str, more: str = "") -> list[Frame]:
+    """The frames of a chart page, by their place: their names may carry a launch's secret for a while."""
+    page.goto(f"{hospital.ehr.origin}/chart?{'&'.join(f'patient={one}' for one in patients)}{more}")
+    return page.main_frame.child_frames
 
 
-def shown(frame: Frame | Page) -> dict[str, Any]:
-    frame.wait_for_selector("text=patient-7", timeout=15_000)
-    said: dict[str, Any] = json.loads(frame.inner_text("h1"))
-    return said
+def arrive(frame: Frame, temper: Temper) -> None:
+    if not temper.scripts:
+        frame.click("#onward")
+    frame.wait_for_selector("#headline" if temper.road != "nowhere" else "text=Open the app in a new tab")
 
 
-@pytest.mark.proves("S25", "launched, signed in and a form sent inside the sandboxed frame, 0 script errors")
-@pytest.mark.proves("R42", "a partitioned cookie arrives in a third-party frame of Chromium")
-def test_in_the_ehrs_sandboxed_frame_the_cookie_arrives(browser: Browser, ours: Ours, faults: list[str]) -> None:
-    page = watched(browser.new_page(), faults)
-    frame = framed(page, ours)
-    assert shown(frame) == {"by_cookie": True, "method": "GET", "patient": "patient-7"}
-    assert "?" not in frame.url
-    frame.click("button")
-    frame.wait_for_selector("text=POST")
-    assert shown(frame) == {"by_cookie": True, "method": "POST", "patient": "patient-7"}
-    assert faults == []
-    page.close()
-
-
-@pytest.mark.proves("S22", "no cookie at all: the page reached in the sandboxed frame and its form accepted")
-def test_in_a_frame_without_any_cookie_the_page_is_reached_all_the_same(
-    browser: Browser, ours: Ours, faults: list[str]
+@pytest.mark.proves("R42", "third-party cookies allowed or blocked: by partitioned cookie; none: by ticket, 8 browsers")
+@pytest.mark.proves("S22", "4 browsers that keep no cookie in frames: 2 with scripts reach the page, 2 a way to it")
+@pytest.mark.proves("S25", "launch, sign-in, what-if, save and logout in the sandboxed frame, 6 browsers, 0 faults")
+@pytest.mark.proves("S26", "0 popups; where nothing is kept, a link of target=_blank and rel=noopener")
+def test_the_right_page_or_a_way_to_it(
+    temper: Temper, browser: BrowserContext, hospital: Clinic, faults: Faults
 ) -> None:
-    ours.app.forget = True
-    page = watched(browser.new_page(), faults)
-    frame = framed(page, ours)
-    assert shown(frame) == {"by_cookie": False, "method": "POST", "patient": "patient-7"}
-    frame.click("button")
-    page.wait_for_timeout(1_000)
-    assert shown(frame) == {"by_cookie": False, "method": "POST", "patient": "patient-7"}
-    assert len(ours.visits) == 2
-    assert faults == []
-    page.close()
+    page = faults.watch(browser.new_page(), hospital.origin, hospital.ehr.origin, "data:")
+    [frame] = shown(page, hospital, HERS[0])
+    arrive(frame, temper)
+    assert len(browser.pages) == 2  # the browser's own first one, and this
+    if temper.road == "nowhere":
+        link = frame.get_by_role("link", name="Open the app in a new tab")
+        assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener")
+        assert WORDS["cookies-blocked"].title in frame.inner_text("h1")
+        assert "Quillfeather" not in frame.inner_text("body")
+        return
+    assert "?" not in frame.url
+    expect(frame.locator("a.go" if temper.road == "cookie" else "form.go-form")).to_have_count(1)
+    assert HERS[2] in frame.inner_text("#headline")
+    frame.get_by_role("spinbutton", name="eGFR").fill("25")
+    frame.get_by_role("button", name="Calculate").click()
+    expect(frame.locator(".compare")).to_contain_text("Hypothetical: eGFR 25")
+    frame.get_by_role("button", name="Save this risk to the chart").click()
+    expect(frame.locator("p.notice")).to_have_text(re.compile("Saved to the chart|in the chart already"))
+    frame.locator(".back .go").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Risks for this patient")
+    assert "Quillfeather" in frame.inner_text("header")
+    frame.get_by_role("button", name="Close this app").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text("You have left the app")
 
 
-def test_without_javascript_a_click_leads_to_the_sign_in(browser: Browser, ours: Ours, faults: list[str]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    frame = framed(context.new_page(), ours)
-    frame.click("#onward")
-    assert shown(frame)["by_cookie"] is True
-    context.close()
+@pytest.mark.proves("S23", "two charts side by side in 4 browsers: 0 mixed, each acts on its own and ends alone")
+@pytest.mark.parametrize("temper", WITH_SCRIPTS, ids=repr)
+def test_two_charts_in_one_browser_never_mix(
+    temper: Temper, browser: BrowserContext, hospital: Clinic, faults: Faults
+) -> None:
+    page = faults.watch(browser.new_page(), hospital.origin, hospital.ehr.origin, "data:")
+    hers, his = shown(page, hospital, HERS[0], HIS[0])
+    for frame, (_, _, number) in ((hers, HERS), (his, HIS)):
+        arrive(frame, temper)
+        assert number in frame.inner_text("#headline")
+    for frame, (_, _, number) in ((hers, HERS), (his, HIS), (hers, HERS)):
+        frame.get_by_role("button", name="Helpful", exact=True).click()
+        expect(frame.locator("p.notice")).to_contain_text("Thank you")
+        assert number in frame.inner_text("#headline")
+    assert "Quillfeather" in hers.inner_text("header")
+    assert "Quillfeather" not in his.inner_text("body")
+    hers.get_by_role("button", name="Close this app").click()
+    expect(hers.get_by_role("heading", level=1)).to_have_text("You have left the app")
+    his.locator(".back .go").click()
+    expect(his.get_by_role("heading", level=1)).to_have_text("Risks for this patient")
 
 
-@pytest.mark.proves("S26", "with nothing kept in a tab: a page with a link of target=_blank and rel=noopener, no popup")
-def test_a_tab_that_keeps_nothing_is_told_so(browser: Browser, ours: Ours, faults: list[str]) -> None:
-    page = watched(browser.new_page(), faults)
-    page.goto(ours.ehr.launch)
-    assert shown(page)["by_cookie"] is True
-    ours.app.forget = True
-    page.goto(ours.ehr.launch)
-    link = page.wait_for_selector("a.button")
-    assert link is not None
-    assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener")
-    assert page.url.endswith("/smart/callback"), "code and state are gone from the address"
-    assert len(page.context.pages) == 1
-    assert faults == []
-    page.context.close()
+@pytest.mark.parametrize("temper", [one for one in WITH_SCRIPTS if one.name != "no cookies at all"], ids=repr)
+def test_the_browsers_are_of_the_temper_that_they_claim(
+    temper: Temper, browser: BrowserContext, hospital: Clinic
+) -> None:
+    page = browser.new_page()
+    probe = hospital.ehr.origin.replace("127.0.0.1", "localhost") + "/probe"
+    [frame] = shown(page, hospital, more=f"probe={probe}")
+    frame.get_by_role("link").click()
+    expect(frame.get_by_role("heading")).to_have_text(temper.third_party)
+
+
+@pytest.mark.proves("S26", "from a frame that keeps nothing into a tab of its own: the page of the chosen patient")
+@pytest.mark.parametrize("temper", [one for one in TEMPERS if repr(one) == "no cookies in frames, no scripts"], ids=repr)
+def test_the_new_tab_leads_to_the_page(
+    temper: Temper, browser: BrowserContext, hospital: Clinic, faults: Faults
+) -> None:
+    page = browser.new_page()
+    [frame] = shown(page, hospital, HERS[0])
+    arrive(frame, temper)
+    with browser.expect_page() as opened:
+        frame.get_by_role("link", name="Open the app in a new tab").click()
+    tab = faults.watch(opened.value, hospital.origin, hospital.ehr.origin, "data:")
+    tab.get_by_role("button", name="Osbert Quillfeather").click()
+    expect(tab.get_by_role("heading", level=1)).to_contain_text(HERS[2])
+    assert tab.url.endswith(f"/{SERVICE}")
 
 
 @pytest.mark.proves("S24", "framed by another site than the EHR: 0 of our pages shown")
-def test_another_site_cannot_frame_the_app(browser: Browser, ours: Ours, faults: list[str]) -> None:
-    port = _port()
-    other = Ehr(port, ours.ehr.ours)
-    other.origin = ours.ehr.origin  # the same launch link, on a page of another origin
-    server = _serve(other.app, "127.0.0.1", port)
-    page = watched(browser.new_page(), faults)
-    page.goto(f"http://127.0.0.1:{port}/chart")
-    page.wait_for_timeout(2_000)
-    assert ours.visits == []
-    assert any("frame-ancestors" in fault for fault in faults)
-    server.should_exit = True
-    page.close()
+@pytest.mark.parametrize("temper", TEMPERS[:1], ids=repr)
+def test_another_site_cannot_frame_the_app(temper: Temper, browser: BrowserContext, hospital: Clinic) -> None:
+    charts = Charts()
+    charts.clinic = hospital
+    seen = len(hospital.answers())
+    with running(charts.around(FastAPI())) as other:
+        page = browser.new_page()
+        violations: list[str] = []
+        page.on("console", lambda said: violations.append(said.text))
+        page.goto(f"{other}/chart?patient={HERS[0]}")
+        page.wait_for_timeout(1_500)
+        assert any("frame-ancestors" in said for said in violations)
+    assert len(hospital.answers()) == seen
