@@ -81,7 +81,9 @@ def assessed(card: Json) -> list[Json]:
     return [resource for resource in found if resource["resourceType"] == "RiskAssessment"]
 
 
-@pytest.mark.proves("R44", "12 stories by 4 roads: 0 differences in number, inputs, sources and reason, to the last bit")
+@pytest.mark.proves(
+    "R44", "12 stories by 4 roads: 0 differences in number, inputs, sources and reason, to the last bit"
+)
 @pytest.mark.proves("R52", "12 stories: prefetched, fetched and read by the page give the same row, byte for byte")
 @pytest.mark.parametrize("story", STORIES, ids=NAMES)
 def test_every_road_gives_the_same_answer(

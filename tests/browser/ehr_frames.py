@@ -1,4 +1,4 @@
-"""An EHR whose chart shows the app in a sandboxed frame, on another site than the app's, and browsers of several tempers."""
+"""An EHR whose chart shows the app in a sandboxed frame on another site, and browsers of several tempers."""
 
 import json
 from collections.abc import Iterator
@@ -65,9 +65,7 @@ class Temper(Struct, frozen=True):
 
 
 BLOCKED = {"cookie_controls_mode": 1, "block_third_party_cookies": True}
-IN_FRAMES = {
-    "content_settings": {"exceptions": {"cookies": {"http://localhost:*,http://127.0.0.1:*": {"setting": 2}}}}
-}
+IN_FRAMES = {"content_settings": {"exceptions": {"cookies": {"http://localhost:*,http://127.0.0.1:*": {"setting": 2}}}}}
 NONE = {"default_content_setting_values": {"cookies": 2}}
 TEMPERS = (
     Temper("third-party cookies allowed", {"cookie_controls_mode": 0}, "kept", "cookie"),

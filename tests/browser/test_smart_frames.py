@@ -128,7 +128,9 @@ def test_the_browsers_are_of_the_temper_that_they_claim(
 
 
 @pytest.mark.proves("S26", "from a frame that keeps nothing into a tab of its own: the page of the chosen patient")
-@pytest.mark.parametrize("temper", [one for one in TEMPERS if repr(one) == "no cookies in frames, no scripts"], ids=repr)
+@pytest.mark.parametrize(
+    "temper", [one for one in TEMPERS if repr(one) == "no cookies in frames, no scripts"], ids=repr
+)
 def test_the_new_tab_leads_to_the_page(
     temper: Temper, browser: BrowserContext, hospital: Clinic, faults: Faults
 ) -> None:

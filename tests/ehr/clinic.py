@@ -181,9 +181,9 @@ def _form(page: str, what: str) -> tuple[str, dict[str, str]]:
 @contextmanager
 def clinic(
     folder: Path, *, smart: Mapping[str, Any] | None = None, at: datetime | None = None,
-    around: Callable[[FastAPI], ASGIApp] | None = None, ports: tuple[int, int] | None = None, **others: Any,
+    around: Callable[[FastAPI], ASGIApp] | None = None, ports: tuple[int, int] | None = None, **otstandalone: Any,
 ) -> Iterator[Clinic]:  # fmt: skip
-    """Both servers until the block ends. `smart` changes the registration, and `others` are settings.
+    """Both servers until the block ends. `smart` changes the registration, and `otstandalone` are settings.
 
     `at` is the time for both, for ever. `around` may stand between the EHR and whoever asks it. `ports`: ours, theirs.
     """
@@ -200,7 +200,7 @@ def clinic(
     their_app = create_demo_ehr(clock, apps=(*APPS, known), conduct=Conduct())
     listening = Listening(around(their_app) if around else their_app)
     database = f"sqlite:///{folder / 'ledger.sqlite'}"
-    site = load_site(settings=settings(trust="clients", public_url=ours, clients=(table,), **others))
+    site = load_site(settings=settings(trust="clients", public_url=ours, clients=(table,), **otstandalone))
     ledger = Ledger.open(database, Keyring.generate(), create=True)
     trust = open_trust(site.clients, ours, database)
     keys = OwnKeys.create(folder.parent / "clinic-keys.json")  # once for all clinics of a run: RSA takes its time
@@ -208,9 +208,9 @@ def clinic(
     with ExitStack() as stack:
         stack.enter_context(running(listening, ehr_port))
         stack.enter_context(running(app, port, "localhost", lifespan="on", http=BoundedHttp, loop="uvloop"))
-        at = Standalone(theirs, their_app.state.ehr, clock)
-        stack.callback(at.http.close)
-        yield Clinic(at, listening, ours, ledger, clock, stack)
+        standalone = Standalone(theirs, their_app.state.ehr, clock)
+        stack.callback(standalone.http.close)
+        yield Clinic(standalone, listening, ours, ledger, clock, stack)
 
 
 __all__ = ["CLIENT_ID", "PATH", "SERVICE", "SIGNED", "TENANT", "Clinic", "Visitor", "clinic"]

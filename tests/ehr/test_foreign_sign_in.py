@@ -73,7 +73,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clinic, 
             yield running, made[0]
 
 
-@pytest.mark.proves("S17", "an id_token of npm oidc-provider verified by its published key, with our nonce and audience")
+@pytest.mark.proves(
+    "S17", "an id_token of npm oidc-provider verified by its published key, with our nonce and audience"
+)
 @pytest.mark.proves("S18", "its fhirUser, on our FHIR base, is the user in the ledger")
 def test_the_clinician_of_a_foreign_server_is_the_user_in_the_ledger(started: tuple[Clinic, Behind]) -> None:
     running, _ = started

@@ -23,7 +23,8 @@ OF_THE_INSIDE = ("Traceback", 'File "', ".py", "Error(", "Exception", "access_to
 
 READ = ("Condition", "Encounter", "Observation", "Patient", "Procedure")
 ASKED = frozenset({
-    "openid", "fhirUser", "launch", "online_access", "patient/RiskAssessment.c", *(f"patient/{kind}.rs" for kind in READ),
+    "openid", "fhirUser", "launch", "online_access", "patient/RiskAssessment.c",
+    *(f"patient/{kind}.rs" for kind in READ),
 })  # fmt: skip
 Fault = tuple[dict[str, Any], Reason]
 FAULTS: dict[str, Fault] = {
@@ -123,7 +124,7 @@ def test_a_sign_in_serves_once_soon_and_in_its_own_browser(hospital: Clinic) -> 
         callback = tab.get(authorize).headers["location"]
         hospital.clock.move(seconds)
         if other:
-            tab.cookies = {name: "x" * 43 for name in tab.cookies}
+            tab.cookies = dict.fromkeys(tab.cookies, "x" * 43)
         if twice:
             assert tab.get(callback).status_code == 303
         return tab.get(callback)

@@ -51,9 +51,7 @@ def read(part: str) -> dict[str, Any]:
 @pytest.mark.proves("S6", "launch echoed as the EHR made it; none in a standalone launch")
 @pytest.mark.proves("S8", "6 launches: the challenge in the request is the SHA-256 of the verifier in the exchange")
 @pytest.mark.proves("S10", "6 launches: 5 types to read, 1 to create, 0 wildcards, 0 offline_access")
-def test_the_request_says_whose_data_and_how_much(
-    registered: Clinic, opened: tuple[str, httpx.Response]
-) -> None:
+def test_the_request_says_whose_data_and_how_much(registered: Clinic, opened: tuple[str, httpx.Response]) -> None:
     asked, token = registered.listening.of("/authorize")[-1], registered.listening.of("/token")[-1]
     assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
     assert asked["redirect_uri"] == token["redirect_uri"] == f"{registered.origin}/smart/callback"
