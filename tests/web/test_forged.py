@@ -96,7 +96,7 @@ def forged_sign_in(one: Signed) -> Iterator[httpx.Response]:
         yield victim.post("/smart/callback", form, headers=headers)
 
 
-@pytest.mark.proves("R43", "8 unsafe routes, enumerated: 170 forged requests, 0 accepted, nothing changed")
+@pytest.mark.proves("R43", "9 unsafe routes, enumerated: 170 forged requests, 0 accepted, nothing changed")
 def test_r43_no_forged_request_changes_anything(two: TwoEhrs) -> None:
     unsafe = {path for method, path in routes(two.desk.app.routes) if method not in {"get", "head", "options"}}
     assert unsafe == READ_BY_POST | CHANGES | SIGN_IN | BY_TOKEN
