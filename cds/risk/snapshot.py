@@ -69,12 +69,17 @@ def replay(snap: Snapshot, model: RiskModel, recorded: list[dict[str, Any]], rea
     """Compute a recorded outcome again; None when it is the same to the last bit."""
     row: Predictors = model.predictors.given(snap.at, **snap.answers)
     outcome = score_row(model, row)
-    again = "; ".join(f"{e['horizon']:g} y {e['probability']!r}" for e in estimates(outcome))
-    before = "; ".join(f"{e['horizon']:g} y {e['probability']!r}" for e in recorded)
+    again, before = "; ".join(map(_told, estimates(outcome))), "; ".join(map(_told, recorded))
     again_reason = outcome.reason if isinstance(outcome, NotScored) else None
     if again == before and again_reason == reason:
         return None
     return Difference(before or str(reason), again or str(again_reason))
+
+
+def _told(estimate: dict[str, Any]) -> str:
+    """An estimate to the last bit, with its bound: "at most 29.4 %" is another answer than 29.4 %."""
+    bound = f"{estimate['bound']} " if estimate.get("bound") else ""
+    return f"{estimate['horizon']:g} y {bound}{estimate['probability']!r}"
 
 
 __all__ = ["Difference", "Risk", "Snapshot", "estimates", "inputs", "read_snapshot", "replay", "snapshot"]

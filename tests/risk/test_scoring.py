@@ -13,7 +13,7 @@ from cds.risk.scoring import score, score_row
 from cds.risk.snapshot import estimates, read_snapshot, replay, snapshot
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre4, KfreSettings
-from tests.charts import AT, SCORED, ago, chart, condition, creatinine, model, outcome, risk
+from tests.charts import AT, SCORED, acr, ago, chart, condition, creatinine, model, outcome, risk
 
 CARD = files("models.kfre") / "card.yaml"
 
@@ -87,3 +87,16 @@ def test_a_card_that_is_not_whole_stops_the_start(text: str, tmp_path: Path) -> 
     (tmp_path / "card.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SiteError, match=r"card\.yaml"):
         read_card(tmp_path / "card.yaml")
+
+
+@pytest.mark.parametrize("value", ["<20", ">300"])
+def test_a_replay_that_lost_its_bound_is_another_answer(value: str) -> None:
+    answer = risk(creatinine(2.9, ago(30)), acr(value, ago(30)))
+    kept = read_snapshot(snapshot(answer, model().recorded_settings))
+    recorded = estimates(answer)
+    assert replay(kept, model(), recorded, None) is None
+    exact = [{name: told for name, told in one.items() if name != "bound"} for one in recorded]
+    difference = replay(kept, model(), exact, None)
+    assert difference is not None
+    assert recorded[0]["bound"] in difference.replayed
+    assert recorded[0]["bound"] not in difference.recorded
