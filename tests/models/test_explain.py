@@ -45,7 +45,7 @@ def story(path: Path) -> Chart:
     return Chart.of([(r, None) for r in resources], Identity(patient.id or ""), charts.site().vocabulary)
 
 
-@pytest.mark.proves("R44", "the terms of 300 rows add up to the linear predictor of the risk shown, to 1e-12")
+@pytest.mark.proves("PAGE", "the terms of 300 rows add up to the linear predictor of the risk shown, to 1e-12")
 @pytest.mark.parametrize("variant", ["kfre-4", "kfre-6", "kfre-8"])
 @given(
     age=st.integers(18, 110),

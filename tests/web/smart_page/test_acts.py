@@ -31,7 +31,7 @@ def assessment(app: App) -> str:
     return view_of(app).save
 
 
-@pytest.mark.proves("R44", "a what-if is the published equation, recorded as smart-what-if and never as a score")
+@pytest.mark.proves("PAGE", "a what-if is the published equation, recorded as smart-what-if and never as a score")
 def test_a_what_if_stands_beside_the_real_number_and_is_recorded_as_hypothetical(open_app: Callable[..., App]) -> None:
     app = open_app("refer")
     text = Markup(app.act("what-if", {"egfr": "25", "acr": "310"})).text
@@ -95,7 +95,7 @@ def test_the_assessment_that_is_saved_is_the_one_that_is_shown(open_app: Callabl
 
 
 @pytest.mark.parametrize("finds", [True, False], ids=["EHR searches by identifier", "EHR does not"])
-@pytest.mark.proves("R44", "the save button pressed 8 times at once makes 1 RiskAssessment")
+@pytest.mark.proves("PAGE", "the save button pressed 8 times at once makes 1 RiskAssessment")
 def test_a_button_pressed_eight_times_saves_once(finds: bool, open_app: Callable[..., App]) -> None:
     app = open_app("refer", scope=SAVE.replace("RiskAssessment.c", "RiskAssessment.crs"))
     app.records.finds_by_identifier = finds

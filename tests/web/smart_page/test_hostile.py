@@ -176,7 +176,7 @@ def test_anothers_result_in_the_chart_shows_nothing_but_that(open_app: Callable[
     assert "%" not in text
 
 
-@pytest.mark.proves("R44", "a page that cannot be recorded is a 503 without a number")
+@pytest.mark.proves("PAGE", "a page that cannot be recorded is a 503 without a number")
 def test_what_cannot_be_recorded_is_not_shown(open_app: Callable[..., App], monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_app("refer")
 

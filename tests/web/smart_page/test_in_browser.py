@@ -68,7 +68,7 @@ class Screen:
         return looks
 
 
-@pytest.mark.proves("R44", "6 stories at 320, 400 and 1280 px, light and dark: 0 axe violations, 0 console messages")
+@pytest.mark.proves("PAGE", "6 stories at 320, 400 and 1280 px, light and dark: 0 axe violations, 0 console messages")
 @pytest.mark.parametrize("name", STORIES)
 def test_a_page_breaks_no_rule_at_any_width(name: str, browser: Browser, open_app: Callable[..., App]) -> None:
     screen = Screen(browser, open_app(name, scope=SAVE))

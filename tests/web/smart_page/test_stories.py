@@ -36,7 +36,7 @@ def scores() -> dict[str, Json]:
     return {line["patient"]: line for line in map(json.loads, told.stdout.splitlines())}
 
 
-@pytest.mark.proves("R44", "12 stories: the page's sentence, numbers and inputs are the card's, word for word")
+@pytest.mark.proves("PAGE", "12 stories: the page's sentence, numbers and inputs are the card's, word for word")
 @pytest.mark.parametrize("name", STORIES)
 def test_the_page_says_what_the_card_says(
     name: str, open_app: Callable[..., App], open_desk: Callable[..., Desk]
@@ -79,7 +79,7 @@ def test_the_page_shows_the_number_that_the_command_line_prints(
         assert told["text"] in view.headline or told["reason"] == "creatinine-rise"
 
 
-@pytest.mark.proves("R44", "every sentence, number and date of 12 pages stands in the ledger's record of that page")
+@pytest.mark.proves("PAGE", "every sentence, number and date of 12 pages stands in the ledger's record of that page")
 @pytest.mark.parametrize("name", STORIES)
 def test_nothing_of_the_patient_is_shown_that_the_ledger_does_not_hold(name: str, open_app: Callable[..., App]) -> None:
     app = open_app(name, scope=SAVE)
