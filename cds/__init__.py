@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from cds.cdshooks.card import REASON_SYSTEM, Action, Card, Coding, Indicator, Link, Source, Suggestion
+from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
@@ -28,8 +28,8 @@ from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, months
-from cds.risk.assessment import people, percent, risk_assessment
-from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk
+from cds.risk.assessment import people, percent, risk_assessment, rounded
+from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk, beside
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
 from cds.risk.model import ModelSettings, Reference, RiskModel
 from cds.risk.model_card import Threshold
@@ -43,6 +43,7 @@ __all__ = [
     "ENCOUNTERS",
     "PROCEDURES",
     "REASON_SYSTEM",
+    "SUMMARY_LIMIT",
     "Action",
     "Age",
     "Bound",
@@ -89,6 +90,7 @@ __all__ = [
     "Threshold",
     "When",
     "age_on",
+    "beside",
     "day_text",
     "days",
     "hook",
@@ -102,6 +104,7 @@ __all__ = [
     "reading",
     "recorded",
     "risk_assessment",
+    "rounded",
     "silence",
     "slug",
     "spell",

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from cds import (
     REASON_SYSTEM,
+    SUMMARY_LIMIT,
     Action,
     Card,
     Coding,
@@ -28,7 +29,6 @@ from models.kfre.equation import round_half_up
 from models.kfre.gates import VISIT
 from models.kfre.model import KfreSettings, chronic
 
-NAMES = {"north-america": "North America", "elsewhere": "outside North America"}
 REFERRAL = "KDIGO 2024, recommendation 2.2.1 and practice point 2.2.1"
 
 
@@ -80,15 +80,27 @@ def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     eligible = missing and (low or isinstance(row.ckd_diagnosis, Reading))
     if not (rise or eligible or (call.settings.show_out_of_domain and not missing)):
         return None
-    verb = "not calculated" if missing else "does not apply"
-    summary = f"Kidney failure risk {verb}: {outcome.text}."
-    if rise:
-        summary = f"C{outcome.text[1:]}: repeat now; kidney failure risk not calculated."
+    summary = _not_scored(outcome)
     test = ACR_ORDER if outcome.reason.startswith("acr-") else CREATININE_ORDER if rise or missing else None
     suggestions = (order(call, f"Order {test[1]}", test),) if test else ()
     source = _source(call, outcome.model)
     detail, said = for_no_score(call, outcome), tuple(outcome.cautions)
     return Guidance((Card(summary, "info", source, detail, suggestions, LINKS, REASONS, notes=said),))
+
+
+def _not_scored(outcome: NotScored) -> str:
+    """Why there is no risk: not for such a patient, or not from what is known of her."""
+    if outcome.reason == "creatinine-rise":
+        return fitting(f"C{outcome.text[1:]}: repeat now; kidney failure risk not calculated.")
+    row = row_of(outcome)
+    unknown = {"sex": True, "age": isinstance(row.age, Missing), "egfr-60-or-above": False}
+    missing = unknown.get(outcome.reason, outcome.reason.startswith(("acr-", "egfr-", "variant-")))
+    return fitting(f"Kidney failure risk {'not calculated' if missing else 'does not apply'}: {outcome.text}.")
+
+
+def fitting(*ways: str) -> str:
+    """The first way of saying it that a card's summary can hold; what none can is cut where everybody sees it."""
+    return next((way for way in ways if len(way) < SUMMARY_LIMIT), f"{ways[-1][: SUMMARY_LIMIT - 2]}…")
 
 
 def _suggestions(call: HookCall, risk: Risk, message: Message, saved: Action) -> Iterator[Suggestion]:
@@ -102,24 +114,26 @@ def _suggestions(call: HookCall, risk: Risk, message: Message, saved: Action) ->
 
 
 def _message(call: HookCall, risk: Risk, said: Scored) -> Message | None:
-    two, five = risk.within(2).probability, risk.within(5).probability
+    in_two, in_five = risk.within(2), risk.within(5)
+    two, five = in_two.probability, in_five.probability
     threshold, care = _threshold(call, risk), _in_care(risk)
     start = "Kidney failure risk"
-    p5 = f"{said.bound}{percent(five)}"
+    p5 = f"{said.bound}{percent(five, in_five.bound)}"
     if said.acr.bound == "at most" and (two > 0.10 or five > threshold / 100):
         summary = f"{start} {p5} in 5 years: urine ACR is reported only as a bound. Order an exact urine ACR."
         return Message(summary, "an exact urine albumin-creatinine ratio, then the risk again", said.egfr.value < 30)
     if two > 0.40:
-        over = f"{start} {said.bound}{above(two, 40)} in 2 years, above 40%."
+        over = f"{start} {said.bound}{above(in_two, 40)} in 2 years, above 40%."
         indicator: Literal["info", "warning"] = "info" if _seen(risk) else "warning"
         return Message(
             f"{over} Plan dialysis, transplant or conservative care with nephrology.", PREPARE, True, indicator
         )
     if two > 0.10:
-        over = f"{start} {said.bound}{above(two, 10)} in 2 years, above 10%."
+        over = f"{start} {said.bound}{above(in_two, 10)} in 2 years, above 10%."
         return Message(f"{over} Consider multidisciplinary kidney care.", MULTIDISCIPLINARY, refer=True)
     if five > threshold / 100 and not care:
-        over = f"{start} {said.bound}{above(five, threshold)} in 5 years, above the {threshold:g}% referral threshold."
+        p5 = f"{said.bound}{above(in_five, threshold)}"
+        over = f"{start} {p5} in 5 years, above the {threshold:g}% referral threshold."
         advice = f"refer to nephrology ({REFERRAL}: 3 to 5% over 5 years; this site: {threshold:g}%)"
         return Message(f"{over} Consider nephrology referral.", advice, refer=True)
     return None if five > threshold / 100 else _below_thresholds(call, risk, said, p5)
@@ -135,8 +149,12 @@ PREPARE = (
 def _below_thresholds(call: HookCall, risk: Risk, said: Scored, p5: str) -> Message | None:
     criterion = next(_criteria(said), None)
     if criterion is not None and not _in_care(risk):
-        summary = f"{criterion}: consider nephrology referral. Kidney failure risk {p5} in 5 years."
-        return Message(summary, "refer to nephrology for this reason, whatever the risk", refer=True)
+        then = f"consider nephrology referral. Kidney failure risk {p5} in 5 years."
+        return Message(
+            fitting(*(f"{way}: {then}" for way in criterion)),
+            "refer to nephrology for this reason, whatever the risk",
+            refer=True,
+        )
     if not call.settings.show_low_risk:
         return None
     below = f"below the {_threshold(call, risk):g}% threshold. Other reasons to refer may still apply."
@@ -144,15 +162,22 @@ def _below_thresholds(call: HookCall, risk: Risk, said: Scored, p5: str) -> Mess
     return Message(f"Kidney failure risk {p5} in 5 years, {below}", advice, refer=False)
 
 
-def _criteria(said: Scored) -> Iterator[str]:
+def _criteria(said: Scored) -> Iterator[tuple[str, ...]]:
+    """Reasons to refer whatever the risk, each in as many ways as there are, the longest first."""
     now, fall = round_half_up(said.egfr.value), said.row.sustained_fall
     if said.egfr.value < 30:
-        yield f"eGFR {now if now < 30 else f'{said.egfr.value:.1f}'} is below 30"
+        yield (f"eGFR {now if now < 30 else _just_below_30(said.egfr.value)} is below 30",)
     if said.acr.value >= 300 and said.acr.bound != "at most":
-        converted = " estimated from PCR" if said.acr.method == CONVERTED else ""
-        yield f"Urine ACR{converted} {in_both_units(said.acr.value)} is 300 mg/g or more"
+        name = "Urine ACR from PCR" if said.acr.method == CONVERTED else "Urine ACR"
+        both, one = in_both_units(said.acr.value), f"{round_half_up(said.acr.value)} mg/g"
+        yield f"{name} {both} is 300 mg/g or more", f"{name} {one} is 300 or more"
     if isinstance(fall, Reading):
-        yield f"eGFR fell from {round_half_up(fall.value)} to {now} within a year"
+        yield (f"eGFR fell from {round_half_up(fall.value)} to {now} within a year",)
+
+
+def _just_below_30(egfr: float) -> str:
+    """29.6, or 29.9 for 29.97: never a 30 that is said to be below 30."""
+    return f"{min(round(egfr, 1), 29.9):.1f}"
 
 
 def _in_care(risk: Risk) -> bool:
@@ -178,9 +203,7 @@ def _threshold(call: HookCall, risk: Risk) -> float:
 
 def _source(call: HookCall, model_id: str) -> Source:
     card, topic = call.models[model_id].card, call.models[model_id].card.topic
-    region = NAMES[_settings(call, model_id).region]
-    label = f"{card.short_name} ({model_id.removeprefix('kfre-')}-variable, {region})"
-    return Source(label, card.url, Coding(topic["code"], topic["system"], topic["display"]))
+    return Source(call.models[model_id].title, card.url, Coding(topic["code"], topic["system"], topic["display"]))
 
 
 PALLIATIVE = (

@@ -5,7 +5,22 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cds import HookCall, Missing, NotScored, Reading, Risk, RiskModel, day_text, people, percent, plain, table
+from cds import (
+    Estimate,
+    HookCall,
+    Missing,
+    NotScored,
+    Reading,
+    Risk,
+    RiskModel,
+    beside,
+    day_text,
+    people,
+    percent,
+    plain,
+    rounded,
+    table,
+)
 from models.kfre.equation import round_half_up
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre, earlier_risk
@@ -40,25 +55,27 @@ def scored(risk: Risk) -> Scored:
     return Scored(row, age, sex, egfr, acr)
 
 
-def above(probability: float, threshold: float) -> str:
+def above(estimate: Estimate, threshold: float) -> str:
     """A percentage above a threshold, with as many digits as it takes to see that it is."""
-    number = probability * 100
+    number, bound = estimate.probability * 100, estimate.bound
     if number >= 99.95:
-        return percent(probability)
-    return next(f"{number:.{d}f}%" for d in range(1, 9) if d == 8 or float(f"{number:.{d}f}") > threshold)
+        return percent(estimate.probability, bound)
+    shown = ((d, rounded(number, d, bound)) for d in range(1, 9))
+    return next(f"{value:.{d}f}%" for d, value in shown if d == 8 or value > threshold)
 
 
 def for_score(call: HookCall, risk: Risk, advice: str) -> str:
     """The Markdown of a risk: parts stand between blank lines, as GitHub's tables need it."""
     said, model = scored(risk), call.models[risk.model]
-    two, five = risk.within(2).probability, risk.within(5).probability
+    two, five = (f"{years:g} years: {said.bound}{_percent(risk.within(years))}" for years in (2, 5))
+    in_people = people(risk.within(5).probability, risk.within(5).bound)
     parts = [
-        f"**5 years: {said.bound}{percent(five)}** ({people(five)}) · **2 years: {said.bound}{percent(two)}**",
+        f"**{five}** ({in_people}) · **{two}**",
         table(("Input", "Value", "Date"), _inputs(model, said)),
         f"{model.standing(risk.row)}.{_was(call, risk)}",
         f"**Consider:** {advice}.",
         *_please_note(notes(call, risk)),
-        f"**Checked, not found:** {', '.join(model.exclusions)}. Not valid in any of them.",
+        f"**Checked, not found:** {', '.join(model.exclusions(risk.row))}. Not valid in any of them.",
         f"Supports, does not replace, clinical judgement. Calculated {_moment(call)}.",
     ]
     return "\n\n".join(parts)
@@ -93,6 +110,10 @@ def _inputs(model: RiskModel, said: Scored) -> list[tuple[str, str, str]]:
     return rows
 
 
+def _percent(estimate: Estimate) -> str:
+    return percent(estimate.probability, estimate.bound)
+
+
 def _was(call: HookCall, risk: Risk) -> str:
     model, earlier = call.models[risk.model], row_of(risk).earlier
     before = earlier_risk(model, row_of(risk)) if isinstance(model, Kfre) else None
@@ -104,12 +125,7 @@ def _was(call: HookCall, risk: Risk) -> str:
 
 def notes(call: HookCall, risk: Risk) -> tuple[str, ...]:
     """What must be said beside the number, in plain text."""
-    others = (o for o in call.outcomes.values() if isinstance(o, NotScored) and o.model != risk.model)
-    return (
-        *risk.cautions,
-        *(f"{other.text}; the {risk.model} equation is shown instead" for other in others),
-        *(f"the model {model} failed and is not shown" for model in call.failed),
-    )
+    return beside(risk, call.outcomes.values(), call.failed)
 
 
 def _please_note(said: tuple[str, ...]) -> Iterator[str]:

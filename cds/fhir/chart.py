@@ -112,6 +112,20 @@ class Chart:
         encounter = self.encounter_of(fact)
         return encounter.when if encounter else None
 
+    def dated_by(self, at: datetime) -> "Chart":
+        """The chart without results that a partial date leaves open to be later than `at`; of the rest, all stays.
+
+        Diagnoses, procedures and answers to questions stay: what may have been so then must not be forgotten.
+        """
+        later = {name for name, facts in self._facts.items() if any(_perhaps_after(fact, at) for fact in facts)}
+        if not later:
+            return self
+        kept = {
+            name: [fact for fact in facts if not _perhaps_after(fact, at)] if name in later else facts
+            for name, facts in self._facts.items()
+        }
+        return Chart(self.person, kept, self._encounters, self.unread)
+
     def read(self, question: Question[T], at: datetime) -> T:
         """A feature's answer at `at`, computed once."""
         key = (question, at)
@@ -119,6 +133,11 @@ class Chart:
         if known is _UNASKED:
             known = self._read[key] = question.read(self, at)
         return known
+
+
+def _perhaps_after(fact: Fact, at: datetime) -> bool:
+    measured = fact.kind == "Observation" and not fact.answer and fact.moment is None
+    return measured and fact.when is not None and fact.when.first <= at < fact.when.last
 
 
 def _patient(located: Sequence[Located], identity: Identity) -> Resource:

@@ -1,5 +1,6 @@
 """A risk as a FHIR R4 RiskAssessment, with the very resources that it rests on."""
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
@@ -8,7 +9,7 @@ from uuid import UUID, uuid5
 
 from msgspec import json
 
-from cds.features.feature import Reading
+from cds.features.feature import Bound, Reading
 from cds.risk.estimate import Estimate, Risk
 from cds.risk.model import RiskModel
 from cds.text import plain
@@ -62,12 +63,12 @@ def _prediction(estimate: Estimate) -> dict[str, Any]:
     return {
         "outcome": {"text": estimate.outcome},
         "probabilityDecimal": estimate.percent,
-        "qualitativeRisk": {"text": f"{estimate.bound or 'about'} {in_100(estimate.probability)} in 100"},
+        "qualitativeRisk": {"text": of_100(estimate.probability, estimate.bound)},
         "whenRange": {
             "low": _years(0),
             "high": _years(estimate.horizon_years),
         },
-        "rationale": f"{estimate.bound or ''} {estimate.percent:.1f} % within {years} years".strip(),
+        "rationale": f"{estimate.bound or ''} {_spaced(estimate)} within {years} years".strip(),
     }
 
 
@@ -75,22 +76,52 @@ def _years(value: float) -> dict[str, Any]:
     return {"value": value, "unit": "years", "system": "http://unitsofmeasure.org", "code": "a"}
 
 
-def in_100(probability: float) -> str:
-    """How many people in 100, in whole people; "fewer than 1" rather than 0."""
-    number = round(probability * 100)
-    return "fewer than 1" if number < 1 else "more than 99" if number > 99 and probability < 1 else str(number)
+def _spaced(estimate: Estimate) -> str:
+    return percent(estimate.probability, estimate.bound).replace("%", " %")
 
 
-def people(probability: float) -> str:
+def in_100(probability: float, bound: Bound | None = None) -> int:
+    """How many people in 100, in whole people. A bound stays true: "at least" rounds down and "at most" up."""
+    return int(rounded(probability * 100, 0, bound))
+
+
+def of_100(probability: float, bound: Bound | None = None) -> str:
+    """A probability in people: "about 15 in 100", "fewer than 1 in 100", "at most 30 in 100", "at least 9 in 1000"."""
+    number = in_100(probability, bound)
+    if bound == "at least" and number < 1:
+        return f"at least {int(rounded(probability * 1000, 0, bound))} in 1000"
+    if bound:
+        return f"{bound} {number} in 100"
+    if number < 1:
+        return "fewer than 1 in 100"
+    return "more than 99 in 100" if number > 99 and probability < 1 else f"about {number} in 100"
+
+
+def people(probability: float, bound: Bound | None = None) -> str:
     """A probability as people: "about 15 in 100 people like this"."""
-    number = in_100(probability)
-    return f"{'about ' if number.isdigit() else ''}{number} in 100 people like this"
+    return f"{of_100(probability, bound)} people like this"
 
 
-def percent(probability: float) -> str:
-    """A probability as a percentage with one decimal, never 0% and never 100%."""
+def percent(probability: float, bound: Bound | None = None) -> str:
+    """A probability as a percentage with one decimal, never 0% and never 100%.
+
+    Behind a bound it stays true: what is "at least" this is rounded down, what is "at most" this is rounded up.
+    """
     number = probability * 100
-    return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
+    if bound is None:
+        return "<0.1%" if number < 0.05 else ">99.9%" if number >= 99.95 else f"{number:.1f}%"
+    digits = (1, 2, 3, 4, 5, 6)
+    shown = (f"{rounded(number, d, bound):.{d}f}" for d in digits if 0 < rounded(number, d, bound) < 100)
+    return f"{next(shown, f'{number:g}')}%"
+
+
+def rounded(number: float, digits: int, bound: Bound | None = None) -> float:
+    """A number to so many decimals; behind "at least" never more than it was, behind "at most" never less."""
+    scale = 10.0**digits
+    if bound is None:
+        return round(number, digits)
+    exact = round(number * scale, 6)  # 9.8 * 10 is 98.00000000000001 in binary, and still 98
+    return (math.floor(exact) if bound == "at least" else math.ceil(exact)) / scale
 
 
 def instant(at: datetime) -> str:

@@ -1,5 +1,6 @@
 """What scoring answers: a risk with its estimates, or why there is none; never a guess, never NaN."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec import Struct
@@ -60,3 +61,14 @@ class NotScored(Struct, frozen=True):
 
 
 Outcome = Risk | NotScored
+
+
+def beside(outcome: Outcome, outcomes: Iterable[Outcome], failed: Iterable[str] = ()) -> tuple[str, ...]:
+    """What must be said beside an outcome that is shown, in plain text: its cautions, and what became of other models.
+
+    `outcomes` are those of every model that was asked, `failed` the ids of those that broke.
+    """
+    refused = (o for o in outcomes if isinstance(o, NotScored) and o.model != outcome.model)
+    instead = (f"{o.text}; the {outcome.model} equation is shown instead" for o in refused)
+    broken = (f"the model {model} failed and is not shown" for model in failed)
+    return (*outcome.cautions, *(instead if isinstance(outcome, Risk) else ()), *broken)

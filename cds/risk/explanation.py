@@ -75,7 +75,10 @@ class Course(Struct, frozen=True):
 
 
 class Knob(Struct, frozen=True):
-    """An input that a what-if may change, within what is plausible."""
+    """An input that a what-if may change, within what is plausible; the patient's own value is always within it.
+
+    `value` is the patient's own as a form shows it, `exact` as it was scored, with its `bound`.
+    """
 
     name: str
     label: str
@@ -84,6 +87,8 @@ class Knob(Struct, frozen=True):
     high: float
     step: float
     value: float
+    exact: float
+    bound: Bound | None = None
 
 
 class OutOfRange(ValueError):

@@ -1,6 +1,6 @@
 """How a risk went: scored through the one door on each day on which the model has a value to look back to."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
@@ -19,28 +19,35 @@ class History(Struct, frozen=True):
 
     measured: Course
     risk: Course
+    unscored: int = 0
+    """How many of the oldest measured days were not scored again."""
 
 
 def history(model: RiskModel, chart: Chart, risk: Risk) -> History | None:
     """The model's measure over time with the longest-horizon risk of each of its days; None when it names no measure.
 
-    Each risk is what `score` answers from the chart as of that day: facts of later days do not exist. The last point is
-    the risk given.
+    Each risk is what `score` answers from the chart as of that day: facts of later days do not exist, nor do results
+    whose date is not precise enough to be of that day. Points are ordered by instant, none is after the risk, and the
+    last one is the risk given.
     """
     measured = model.measured(chart, risk.at)
     if measured is None:
         return None
     years = max(estimate.horizon_years for estimate in risk.estimates)
-    days = [point for point in measured.points if point.at < risk.at][-LOOKED_BACK:]
+    points = sorted((structs.replace(p, at=min(p.at, risk.at)) for p in measured.points), key=lambda point: point.at)
+    measured = structs.replace(measured, points=tuple(points))
+    instants = list({point.at: point for point in points if point.at < risk.at}.values())
+    days = instants[-LOOKED_BACK:]
     then = [past for day in days if (past := _risk_on(model, chart, day, years)) is not None]
     now = risk.within(years)
     then.append(CoursePoint(risk.at, day_text(risk.at), now.probability, now.bound))
-    return History(measured, Course(f"{years:g}-year risk", "probability", tuple(then)))
+    unscored = sum(1 for point in points if days and point.at < days[0].at)
+    return History(measured, Course(f"{years:g}-year risk", "probability", tuple(then)), unscored)
 
 
 def _risk_on(model: RiskModel, chart: Chart, day: CoursePoint, years: float) -> CoursePoint | None:
     try:
-        [outcome] = score(model, (chart,), day.at)
+        [outcome] = score(model, (chart.dated_by(day.at),), day.at)
     except DataUnavailable:  # that day would have needed what today's score does not
         return None
     if not isinstance(outcome, Risk):

@@ -82,8 +82,14 @@ class RiskModel(ABC):
         """Sentences that must stand beside this row's number."""
         return ()
 
-    exclusions: ClassVar[tuple[str, ...]] = ()
-    """What was looked for and not found in whoever is scored: "kidney transplant"."""
+    def exclusions(self, row: Any) -> Sequence[str]:
+        """What was looked for and surely not found in a scored row: "kidney transplant"."""
+        return ()
+
+    @property
+    def title(self) -> str:
+        """The card's name with what this site chose: the line under which a number is shown."""
+        return self.card.name
 
     @property
     def thresholds(self) -> Sequence[Threshold]:

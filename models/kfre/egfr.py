@@ -142,7 +142,7 @@ def _computed(chart: Chart, results: Results, newest: Result, at: datetime) -> R
         return refused
     value = computed(chart, newest, at)
     if value is None:
-        return newest.missing("not precise enough")
+        return newest.missing("not stated" if isinstance(chart.read(SEX, at), Missing) else "not precise enough")
     base = reading(newest, CREATININE.analyte, results.notes(newest))
     notes = list(base.notes)
     encounter = chart.encounter_of(newest.fact)

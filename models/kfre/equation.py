@@ -91,8 +91,13 @@ def g_stage(egfr: float) -> str:
     return "G5"
 
 
-def a_stage(acr: float) -> str:
-    """KDIGO albuminuria category: A1 below 30 mg/g, A2 to 300, A3 above."""
+def a_stage(acr: float, bound: str | None = None) -> str:
+    """KDIGO albuminuria category: A1 below 30 mg/g, A2 to 300, A3 above.
+
+    Only "<30" and less and ">300" and more (or 3.4 and 30 mg/mmol) serve as bounds: what they leave open is A1 or A3.
+    """
+    if bound:
+        return "A1" if bound == "at most" else "A3"
     return "A1" if acr < 30 else "A2" if acr <= 300 else "A3"
 
 

@@ -35,7 +35,14 @@ from models.kfre.equation import (
 from models.kfre.inputs import FourVariables
 from models.kfre.refusals import acr_text, egfr_text
 
-EXCLUSIONS = ("kidney transplant", "dialysis now", "end-stage kidney disease", "pregnancy", "acute kidney injury")
+_EXCLUDED = {
+    "kidney transplant": "",
+    "dialysis now": "",
+    "end-stage kidney disease": "",
+    "pregnancy": "unclear_pregnancy",
+    "acute kidney injury": "unusable_creatinine",
+}
+"""What a scored patient does not have, each with the finding that leaves it open."""
 MEASURED = {"albumin": "g/dL", "phosphate": "mg/dL", "bicarbonate": "mmol/L", "calcium": "mg/dL"}
 ILLNESSES = ("diabetes", "hypertension")
 EGFR_UNIT = "mL/min/1.73 m²"
@@ -79,8 +86,11 @@ def _acr(answer: Reading[float] | Missing) -> Input:
     if isinstance(answer, Missing):
         return _missing("Urine ACR", answer, acr_text(answer))
     note = f"from {answer.as_sent}" if answer.method == CONVERTED else ""
-    bound = f"{answer.bound} " if answer.bound else ""
-    return _found(f"Urine ACR ({answer.method})", f"{bound}{in_both_units(answer.value)}", note, answer)
+    return _found(f"Urine ACR ({answer.method})", f"{_bounded(answer)}{in_both_units(answer.value)}", note, answer)
+
+
+def _bounded(answer: Reading[float]) -> str:
+    return f"{answer.bound} " if answer.bound else ""
 
 
 def _measured(name: str, answer: Reading[float] | Missing) -> Input:
@@ -105,6 +115,13 @@ def _missing(name: str, answer: Missing, why: str) -> Input:
     return Input(name, answer.shown, "", date, answer.when, (answer.source,) if answer.source else (), why)
 
 
+def exclusions(row: FourVariables) -> Iterator[str]:
+    """What was looked for and surely not found: not what a record that could not be understood leaves open."""
+    for name, doubt in _EXCLUDED.items():
+        if not (doubt and isinstance(getattr(row, doubt), Reading)):
+            yield name
+
+
 def explanation(variables: Variables, region: Region, row: FourVariables, extra: Sequence[str]) -> Explanation:
     """The terms of a scored row's linear predictor, against the mean patient of the studies for whom all are 0."""
     age, sex, egfr, acr = (_known(answer) for answer in (row.age, row.sex, row.egfr, row.acr))
@@ -114,7 +131,7 @@ def explanation(variables: Variables, region: Region, row: FourVariables, extra:
         "age": ("Age", f"{age.value:g} years", f"{MEANS['age'] * 10:.0f} years"),
         "male": ("Sex", sex.value, f"{MEANS['male'] * 100:.0f} in 100 are men"),
         "egfr": ("eGFR", f"{round_half_up(egfr.value)} {EGFR_UNIT}", f"{MEANS['egfr'] * 5:.0f} {EGFR_UNIT}"),
-        "log_acr": ("Urine ACR", f"{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
+        "log_acr": ("Urine ACR", f"{_bounded(acr)}{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
     } | {name: _other(name, others[name]) for name in extra}
     told = tuple(Contribution(*said[name], log_hazard=value) for name, value in values.items())
     return Explanation(
@@ -161,11 +178,15 @@ def knobs(row: FourVariables, extra: Sequence[str]) -> Iterator[Knob]:
         answer = getattr(row, name)
         if name in _RANGES and isinstance(answer, Reading):
             label, unit, low, high, step = _RANGES[name]
-            yield Knob(name, label, unit, low, high, step, _between(answer.value, low, high, step))
+            shown = _as_shown(answer.value, low, high, step)
+            lowest, highest = min(low, shown), max(high, shown)
+            yield Knob(name, label, unit, lowest, highest, step, shown, answer.value, answer.bound)
 
 
-def _between(value: float, low: float, high: float, step: float) -> float:
-    return min(max(round(round(value / step) * step, 6), low), high)
+def _as_shown(value: float, low: float, high: float, step: float) -> float:
+    """Rounded to the knob's step; what lies outside its range, or would by rounding, as it is."""
+    rounded = round(round(value / step) * step, 6)
+    return rounded if low <= value <= high and low <= rounded <= high else float(spell(value))
 
 
 def with_changes(row: FourVariables, extra: Sequence[str], values: dict[str, float]) -> Predictors:
@@ -180,6 +201,6 @@ def with_changes(row: FourVariables, extra: Sequence[str], values: dict[str, flo
     return type(row).given(row.at, **{**row.answers(), **changed})
 
 
-def stages(egfr: float, acr: float) -> str:
+def stages(egfr: float, acr: Reading[float]) -> str:
     """KDIGO's GFR and albuminuria categories: "G3b, A3"."""
-    return f"{g_stage(egfr)}, {a_stage(acr)}"
+    return f"{g_stage(egfr)}, {a_stage(acr.value, acr.bound)}"

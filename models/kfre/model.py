@@ -26,10 +26,11 @@ from models.kfre import explain
 from models.kfre.albuminuria import Albuminuria
 from models.kfre.equation import Region, Variables, kidney_failure_risk, round_half_up
 from models.kfre.inputs import EightVariables, FourVariables, SixVariables
-from models.kfre.refusals import first_refusal
+from models.kfre.refusals import cut, first_refusal
 
 OUTCOME = "Kidney failure treated by dialysis or transplant"
 HORIZONS = (2, 5)
+_REGIONS: Mapping[Region, str] = {"north-america": "North America", "elsewhere": "outside North America"}
 
 
 class KfreSettings(ModelSettings):
@@ -48,7 +49,6 @@ class Kfre(RiskModel):
     """What the variant asks beyond age, sex, eGFR and albumin; a diagnosis that was not recorded counts as absent."""
     settings_type = KfreSettings
     settings: KfreSettings
-    exclusions = explain.EXCLUSIONS
 
     def __init__(self, card: Any, settings: KfreSettings) -> None:
         super().__init__(card, settings)
@@ -64,7 +64,7 @@ class Kfre(RiskModel):
         if missing and self.variables == 8:
             return Refusal("variant-inputs", f"the 8-variable equation needs {', '.join(missing)}")
         if row.acr.bound == "at least" and not self._raises(self.predict(row)):
-            above = f"urine albumin-creatinine ratio above the assay's range ({row.acr.as_sent})"
+            above = f"urine albumin-creatinine ratio above the assay's range ({cut(row.acr.as_sent)})"
             return Refusal("acr-above-range", above)
         return None
 
@@ -98,7 +98,15 @@ class Kfre(RiskModel):
     def standing(self, row: FourVariables) -> str:
         if isinstance(row.egfr, Missing) or isinstance(row.acr, Missing):
             return ""
-        return f"KDIGO {explain.stages(row.egfr.value, row.acr.value)}"
+        return f"KDIGO {explain.stages(row.egfr.value, row.acr)}"
+
+    @property
+    def title(self) -> str:
+        """The equation with its number of variables and its region, which decide the number."""
+        return f"{self.card.short_name} ({self.variables}-variable, {_REGIONS[self.settings.region]})"
+
+    def exclusions(self, row: FourVariables) -> Sequence[str]:
+        return tuple(explain.exclusions(row))
 
     def inputs(self, row: FourVariables) -> Sequence[Input]:
         return tuple(explain.inputs(row, self.extra_inputs))

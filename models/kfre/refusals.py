@@ -48,7 +48,7 @@ def _records(row: FourVariables) -> Iterator[Refusal]:
     if isinstance(acute, Reading):
         yield Refusal("aki", f"acute kidney injury {acute.date}; repeat when stable, 90 days after")
     if isinstance(row.unexplained_rise, Reading):
-        yield Refusal("creatinine-rise", f"creatinine up from {row.unexplained_rise.as_sent}")
+        yield Refusal("creatinine-rise", f"creatinine up from {cut(row.unexplained_rise.as_sent, 2 * SHOWN)}")
 
 
 def _egfr(row: FourVariables) -> Iterator[Refusal]:
@@ -81,6 +81,7 @@ _FAULTS = {
     "other test": "also carries the code of another test",
     "modified": "carries a modifier that is not known here",
     "not readable": "cannot be read",
+    "not stated": "gives no eGFR: sex is not recorded",
     "not precise enough": "has no precise date or is from before 18",
 }
 
@@ -111,5 +112,9 @@ def _has_unit(shown: str) -> bool:
 def _shown(missing: Missing) -> str:
     if not missing.shown:
         return f"({missing.date})"
-    cut = missing.shown if len(missing.shown) <= SHOWN else f"{missing.shown[: SHOWN - 1]}…"
-    return f"{cut} ({missing.date})"
+    return f"{cut(missing.shown)} ({missing.date})"
+
+
+def cut(words: str, most: int = SHOWN) -> str:
+    """A laboratory's own words, cut where everybody sees it."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"

@@ -356,7 +356,8 @@ def test_out_of_domain_is_silent_unless_the_site_shows_it(desk: Desk, open_desk:
     resources, text = OUT_OF_DOMAIN[row]
     assert desk.card(resources) == {}
     card = open_desk(service={"show_out_of_domain": True}).card(resources)
-    assert card["summary"] == f"Kidney failure risk does not apply: {text}."
+    verb = "not calculated" if row in ("no sex", "no age") else "does not apply"
+    assert card["summary"] == f"Kidney failure risk {verb}: {text}."
     assert (card["indicator"], labels(card)) == ("info", [])
 
 

@@ -149,7 +149,7 @@ class Adrift(Kfre4):
     """Its what-if begins where it may not go."""
 
     def knobs(self, row: Any) -> Sequence[Knob]:
-        return (Knob("egfr", "eGFR", "", 5, 59, 1, 60),)
+        return (Knob("egfr", "eGFR", "", 5, 59, 1, 60, 60),)
 
 
 class Unaskable(Kfre4):

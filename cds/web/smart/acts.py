@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable, LedgerUnavailable, MalformedRequest, WriteRefused
+from cds.features.feature import spell
 from cds.ledger import FeedbackRecord
 from cds.risk.estimate import NotScored, Risk
-from cds.risk.explanation import OutOfRange
+from cds.risk.explanation import Knob, OutOfRange
 from cds.risk.scoring import score_row
 from cds.web.smart import saving, views
 from cds.web.smart.making import numbers
@@ -107,17 +108,25 @@ def _supposed(made: Made) -> views.WhatIf:
     model = made.deployed.models[outcome.model]
     knobs = model.knobs(outcome.row)
     try:
-        values = {k.name: _number(made.visit.form[k.name], k.label) for k in knobs if made.visit.form.get(k.name)}
-        changed = {k.name: values[k.name] for k in knobs if k.name in values and values[k.name] != k.value}
-        if not changed:
+        asked = {k.name: _number(made.visit.form[k.name], k.label) for k in knobs if made.visit.form.get(k.name)}
+        if all(asked.get(k.name, k.value) == k.value for k in knobs):
             return views.WhatIf(refused="Change a number first: these are the patient's own.")
-        supposed = score_row(model, model.with_changes(outcome.row, **changed))
+        # A number that is only a bound stays one as long as nobody changed it; any other is used as it was sent.
+        asked = {k.name: asked[k.name] for k in knobs if k.name in asked and not (k.bound and asked[k.name] == k.value)}
+        supposed = score_row(model, model.with_changes(outcome.row, **asked))
     except OutOfRange as error:
         return views.WhatIf(refused=f"Not calculated. {error}")
-    said = tuple(f"{k.label} {changed[k.name]:g} {k.unit}" for k in knobs if k.name in changed)
+    used = tuple(_used(knob, asked.get(knob.name)) for knob in knobs)
     if isinstance(supposed, NotScored):
-        return views.WhatIf(said, refused=f"Not calculated: {supposed.text}.")
-    return views.WhatIf(said, numbers(supposed, model))
+        return views.WhatIf(used, refused=f"Not calculated: {supposed.text}.")
+    return views.WhatIf(used, numbers(supposed, model))
+
+
+def _used(knob: Knob, asked: float | None) -> str:
+    if asked is not None:
+        return f"{knob.label} {spell(asked)} {knob.unit}"
+    bound = f"{knob.bound} " if knob.bound else ""
+    return f"{knob.label} {bound}{spell(round(knob.exact, 4))} {knob.unit} (the patient's own)"
 
 
 def _number(text: str, label: str) -> float:

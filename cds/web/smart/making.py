@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -12,9 +12,10 @@ from cds.cdshooks.card import Card, card_id
 from cds.cdshooks.prefetch import covers
 from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable, ModelFailed, WrongPatient
-from cds.risk.assessment import people, percent
-from cds.risk.estimate import Estimate, NotScored, Outcome, Risk
-from cds.risk.explanation import Input
+from cds.features.feature import spell
+from cds.risk.assessment import in_100, people, percent
+from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, beside
+from cds.risk.explanation import CoursePoint, Input
 from cds.risk.history import History, history
 from cds.risk.model import RiskModel
 from cds.text import day_text, visible
@@ -48,7 +49,7 @@ def page_of(said: Answer, deployed: Deployed, banner: views.Banner, launched: da
         state="scored" if isinstance(outcome, Risk) else "not-scored",
         headline=steps[0].summary if steps else _silent(said, outcome, deployed),
         steps=steps,
-        notes=tuple(map(_sentence, steps[0].notes if steps else outcome.cautions)),
+        notes=tuple(map(_sentence, steps[0].notes if steps else beside(outcome, said.outcomes.values(), said.failed))),
         inputs=tuple(_line(one, said.at) for one in model.inputs(outcome.row)),
         cautions=model.card.cautions,
         about=about(model),
@@ -80,28 +81,43 @@ def _number(estimate: Estimate, model: RiskModel) -> views.Number:
     marks = (t for t in model.thresholds if t.horizon_years == estimate.horizon_years)
     return views.Number(
         years=f"{estimate.horizon_years:g}",
-        percent=percent(estimate.probability),
-        people=people(estimate.probability),
+        percent=percent(estimate.probability, estimate.bound),
+        people=people(estimate.probability, estimate.bound),
         bound=estimate.bound or "",
         probability=estimate.probability,
-        figures=round(estimate.probability * 100),
-        marks=tuple(views.Mark(t.percent, t.action, t.source, estimate.probability * 100 > t.percent) for t in marks),
+        figures=in_100(estimate.probability, estimate.bound),
+        marks=tuple(views.Mark(t.percent, t.action, t.source, _told(estimate, t.percent)) for t in marks),
     )
+
+
+def _told(estimate: Estimate, threshold: float) -> Literal["above", "not above", "unknown"]:
+    """Whether the risk is above: "at least 9.8%" may be above 10 %, and "at most 29.4%" need not be above 5 %."""
+    above = estimate.probability * 100 > threshold
+    if estimate.bound == ("at most" if above else "at least"):
+        return "unknown"
+    return "above" if above else "not above"
+
+
+def _unproposed(number: views.Number) -> views.Number:
+    """The number where the service proposes nothing: its thresholds stand without what they call for."""
+    return structs.replace(number, marks=tuple(structs.replace(m, action="", source="") for m in number.marks))
 
 
 def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
     past = history(model, said.chart, risk) if said.chart else None
+    found = numbers(risk, model)
     return {
-        "numbers": numbers(risk, model),
+        "numbers": found if said.guidance and said.guidance.cards else tuple(map(_unproposed, found)),
+        "source": model.title,
         "standing": model.standing(risk.row),
         "outcome": model.card.outcome,
         "terms": _terms(model, risk),
         "course": _course(past, risk) if past else None,
         "knobs": tuple(
-            views.KnobView(k.name, k.label, k.unit, f"{k.low:g}", f"{k.high:g}", f"{k.value:g}")
+            views.KnobView(k.name, k.label, k.unit, spell(k.low), spell(k.high), spell(k.value))
             for k in model.knobs(risk.row)
         ),
-        "excluded": model.exclusions,
+        "excluded": tuple(model.exclusions(risk.row)),
     }
 
 
@@ -128,26 +144,51 @@ def _terms(model: RiskModel, risk: Risk) -> views.Terms | None:
 
 
 def _course(past: History, risk: Risk) -> views.Course:
-    days: dict[datetime, views.Day] = {}
-    for point in past.measured.points:
-        days[point.at] = views.Day(point.date, point.at.timestamp(), point.value, point.shown)
-    for point in past.risk.points:
-        day = days.get(point.at) or views.Day(point.date, point.at.timestamp())
-        told = f"{point.bound} {percent(point.value)}" if point.bound else percent(point.value)
-        days[point.at] = structs.replace(day, probability=point.value, percent=told)
-    ordered = tuple(days[at] for at in sorted(days))
+    ordered = tuple(_days(past))
     years = f"{max(estimate.horizon_years for estimate in risk.estimates):g}"
     scored = [day for day in ordered if day.percent]
     now = scored[-1]
     sentence = f"The {years}-year risk is {now.percent} now"
     if len(scored) > 1:
         sentence = f"{sentence}; it was {scored[0].percent} on {scored[0].date}"
-    return views.Course(past.measured.name, past.measured.unit, years, ordered, f"{sentence}.")
+    first = next((day.date for day in ordered if day.scored), "")
+    unscored = f"Days before {first} are not scored." if past.unscored else ""
+    return views.Course(past.measured.name, past.measured.unit, years, ordered, f"{sentence}.", unscored)
+
+
+def _days(past: History) -> Iterator[views.Day]:
+    """Every value in its own row, by instant; a risk stands in the last row of its instant."""
+    risks = {point.at: point for point in past.risk.points}
+    measured = past.measured.points
+    last = {point.at: number for number, point in enumerate(measured)}
+    for number, point in enumerate(measured):
+        day = views.Day(point.date, point.at.timestamp(), point.value, point.shown, scored=number >= past.unscored)
+        risk = risks.pop(point.at) if last[point.at] == number and point.at in risks else None
+        yield _with_risk(day, risk) if risk else day
+    for risk in risks.values():  # the risk of now, when nothing was measured at this instant
+        yield _with_risk(views.Day(risk.date, risk.at.timestamp()), risk)
+
+
+def _with_risk(day: views.Day, risk: CoursePoint) -> views.Day:
+    told = percent(risk.value, risk.bound)
+    return structs.replace(day, probability=risk.value, percent=f"{risk.bound} {told}" if risk.bound else told)
 
 
 def _line(one: Input, at: datetime) -> views.Line:
     source = ", ".join(dict.fromkeys(map(_source, one.sources)))
-    return views.Line(one.name, one.value, one.note, one.date, ago(one.when, at), source, one.missing)
+    return views.Line(one.name, one.value, one.note, one.date, _age(one, at), source, one.missing)
+
+
+def _age(one: Input, at: datetime) -> str:
+    """How old it is; of a month or a year, how old it may be: a result must not look newer than it is."""
+    if one.when is None:
+        return ""
+    words = len(one.date.split())
+    if words > 2:
+        return ago(one.when, at)
+    start = one.when.replace(day=1, hour=0, minute=0)
+    told = ago(start if words == 2 else start.replace(month=1), at)
+    return told if told == "today" else f"up to {told}"
 
 
 _SOURCES = {
@@ -174,17 +215,15 @@ def _step(card: Card) -> views.Step:
         )
     )
     guides = tuple(views.Guide(link.label, link.url) for link in card.links if link.type == "absolute")
-    label = card.source.label
-    return views.Step(card.summary, card.indicator == "warning", card.advice, card.notes, tuple(orders), guides, label)
+    return views.Step(card.summary, card.indicator == "warning", card.advice, card.notes, tuple(orders), guides)
 
 
 def _silent(said: Answer, outcome: Outcome, deployed: Deployed) -> str:
     """What a page says where the service stays silent."""
-    if said.guidance and said.guidance.text:
-        return said.guidance.text
+    text = said.guidance.text if said.guidance else ""
     if isinstance(outcome, NotScored):
-        return f"{deployed.service.title} not calculated: {outcome.text}."
-    return "Nothing in this risk calls for action."
+        return f"{text} {deployed.service.title} not calculated: {outcome.text}.".strip()
+    return text or "Nothing in this risk calls for action."
 
 
 def _trouble(said: Answer, deployed: Deployed, scope: str) -> dict[str, Any]:

@@ -20,16 +20,17 @@ class Banner(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """A threshold, what it calls for, and whether the number is above it."""
+    """A threshold, what it calls for, and whether the number is above it; a bound may leave that open."""
 
     percent: float
     action: str
+    """"" where nothing is proposed."""
     source: str
-    passed: bool
+    told: Literal["above", "not above", "unknown"]
 
 
 class Number(Struct, frozen=True):
-    """A risk within a horizon: as a percentage, in people, and as how many of 100 figures are filled."""
+    """A risk within a horizon: as a percentage, in people with its bound, and as how many of 100 figures are filled."""
 
     years: str
     percent: str
@@ -72,7 +73,7 @@ class Terms(Struct, frozen=True):
 
 
 class Day(Struct, frozen=True):
-    """One day of the history; `at` in seconds since 1970, for the charts."""
+    """One day of the history; `at` in seconds since 1970, for the charts. Days that are too old are not `scored`."""
 
     date: str
     at: float
@@ -80,16 +81,21 @@ class Day(Struct, frozen=True):
     shown: str = ""
     probability: float | None = None
     percent: str = ""
+    scored: bool = True
 
 
 class Course(Struct, frozen=True):
-    """How it went: every day with a measurement or a risk, oldest first, and the same in one sentence."""
+    """How it went: every day with a measurement or a risk, oldest first, and the same in one sentence.
+
+    `unscored` says which days nobody scored; "" when all were.
+    """
 
     measure: str
     unit: str
     years: str
     days: tuple[Day, ...]
     sentence: str
+    unscored: str = ""
 
 
 class Guide(Struct, frozen=True):
@@ -108,7 +114,6 @@ class Step(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
     guides: tuple[Guide, ...] = ()
-    source: str = ""
 
 
 class KnobView(Struct, frozen=True):
@@ -123,9 +128,9 @@ class KnobView(Struct, frozen=True):
 
 
 class WhatIf(Struct, frozen=True):
-    """What the form asked and what would come out; `refused` says why nothing does."""
+    """Every number that was used, and what would come out; `refused` says why nothing does."""
 
-    changes: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     numbers: tuple[Number, ...] = ()
     refused: str = ""
 
@@ -167,6 +172,8 @@ class Page(Struct, frozen=True):
     numbers: tuple[Number, ...] = ()
     standing: str = ""
     outcome: str = ""
+    source: str = ""
+    """The equation, as the card's source line names it."""
     notes: tuple[str, ...] = ()
     inputs: tuple[Line, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
