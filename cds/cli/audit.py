@@ -3,20 +3,24 @@
 import asyncio
 import os
 import pwd
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import typer
 
-from cds.cli.common import FAILED, USAGE, SiteOption, err, instant, open_ledger, out, stop, told
+from cds.cli.common import FAILED, USAGE, SiteOption, err, instant, open_ledger, out, since_option, stop, told
 from cds.cli.ledger import DemoOption
 from cds.errors import SiteError
 from cds.ledger import Event, Head, Ledger, Verdict
 from cds.ledger.audit_event import line, names, of_answer, of_event
+from cds.ledger.heads import torn_lines
 from cds.settings import read_settings
+
+_PATIENT = re.compile(r"(\S+[|/])?Patient/[^\s/|]+|(?P<id>[A-Za-z0-9.-]{1,64})")
 
 app = typer.Typer(
     no_args_is_help=True, help="Check the ledger's chains, and export who read whom.", rich_markup_mode=None
@@ -36,13 +40,19 @@ def verify(
     That the newest rows were cut off together with their links shows only with --head, from the last head kept.
     """
     with told(), open_ledger(read_settings(site), demo=demo) as ledger:
-        verdicts = ledger.verify(_heads(ledger, head))
+        kept = _heads(ledger, head)
+        verdicts = ledger.verify(kept)
     for verdict in verdicts:
         out.print(_sentence(verdict))
     if not verdicts:
         out.print("The ledger is empty.")
     if head is None:
         err.print("Without --head nobody can tell whether the newest rows were cut off.")
+    else:
+        for tenant in sorted({verdict.tenant for verdict in verdicts} - {one.tenant for one in kept} - {""}):
+            err.print(
+                f"{tenant}: {head} holds no head of its chain: nobody can tell whether its newest rows were cut off."
+            )
     if any(verdict.broken for verdict in verdicts):
         raise typer.Exit(FAILED)
 
@@ -61,11 +71,18 @@ def _heads(ledger: Ledger, file: Path | None) -> list[Head]:
     if file is None:
         return []
     try:
-        return ledger.read_heads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        # Half a letter belongs to a torn line, or to one whose signature will not fit.
+        text = file.read_text(encoding="utf-8", errors="replace")
+        heads = ledger.read_heads(text)
+    except OSError:
         stop(USAGE, f"{file}: the heads cannot be read")
     except SiteError as error:
         stop(FAILED, f"{file}: {error.message}")
+    for number in torn_lines(text):
+        err.print(f"{file}: line {number} was torn off when it was written, and is passed over.")
+    if not heads:
+        stop(FAILED, f"{file}: there is no head in it: nothing was compared")
+    return heads
 
 
 @app.command("head")
@@ -85,12 +102,20 @@ def head_(
             typer.echo(found)
         return
     try:
-        with file.open("a", encoding="utf-8") as kept:
-            kept.writelines(f"{found}\n" for found in lines)
+        with file.open("a+b") as kept:
+            kept.write("".join(f"{found}\n" for found in (*_ending(kept), *lines)).encode())
             kept.flush()
             os.fsync(kept.fileno())
     except OSError as error:
         stop(FAILED, f"{file}: {error.strerror}")
+
+
+def _ending(kept: BinaryIO) -> list[str]:
+    """What must stand before a new line: an end for one that a full disk or a power cut has torn off."""
+    if not kept.seek(0, os.SEEK_END):
+        return []
+    kept.seek(-1, os.SEEK_END)
+    return [] if kept.read(1) == b"\n" else [""]
 
 
 @app.command()
@@ -100,16 +125,25 @@ def export(
     since: Annotated[str | None, typer.Option(help="Only from this day or instant on.")] = None,
     until: Annotated[str | None, typer.Option(help="Only up to this day or instant.")] = None,
     patient: Annotated[
-        str | None, typer.Option(help="Only about this patient: Patient/ID, or with its server.")
+        str | None, typer.Option(help="Only about this patient: Patient/ID or ID, or with its server.")
     ] = None,
 ) -> None:
     """Print every answer and event as a FHIR AuditEvent, one a line. It names patients; the export is recorded."""
     with told():
-        first, last = (instant(since, "--since") if since else None), (instant(until, "--until") if until else None)
+        patient = _patient(patient) if patient is not None else None
+        first, last = since_option(since), (instant(until, "--until") if until else None)
         with open_ledger(read_settings(site), demo=demo) as ledger:
             _note(ledger, {"since": since or "", "until": until or ""}, patient)
             for said in _said(ledger, first, last, patient):
                 typer.echo(line(said))
+
+
+def _patient(text: str) -> str:
+    """As a reference. What can be no patient's name ends the command: it would find nothing, and look like an answer."""
+    found = _PATIENT.fullmatch(text)
+    if found is None:
+        stop(USAGE, "--patient: write Patient/ID, ID, or https://server/Patient/ID")
+    return f"Patient/{text}" if found["id"] is not None else text
 
 
 def _note(ledger: Ledger, detail: dict[str, str], patient: str | None) -> None:

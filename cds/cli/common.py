@@ -58,8 +58,8 @@ def told() -> Iterator[None]:
         stop(FAILED, error.message)
 
 
-def instant(text: str | None, option: str = "--at") -> datetime:
-    """The value of `option`: an instant, or a day up to its end in UTC."""
+def instant(text: str | None, option: str = "--at", *, day: time = time.max) -> datetime:
+    """The value of `option`: an instant, or a day up to its end in UTC; with `day`, at that time of the day."""
     if text is None:
         return datetime.now(UTC)
     try:
@@ -69,8 +69,13 @@ def instant(text: str | None, option: str = "--at") -> datetime:
     if not 1900 <= moment.year <= 2200:  # look-backs and ages reckon from here, and a calendar has its ends
         stop(USAGE, f"{option} {text}: the year lies between 1900 and 2200")
     if len(text) <= len("2026-11-22"):
-        return datetime.combine(moment.date(), time.max, UTC)
+        return datetime.combine(moment.date(), day, UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def since_option(text: str | None) -> datetime | None:
+    """The value of --since: an instant, or the beginning of a day in UTC, so that the day itself is meant too."""
+    return instant(text, "--since", day=time.min) if text else None
 
 
 def demo_folder() -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli.common import FAILED, USAGE, SiteOption, instant, ledger_url, open_ledger, out, stop, told
+from cds.cli.common import FAILED, USAGE, SiteOption, ledger_url, open_ledger, out, since_option, stop, told
 from cds.ledger import Keyring, upgrade
 from cds.ledger.database import database_url
 from cds.risk.snapshot import read_snapshot
@@ -29,7 +29,7 @@ def replay(
         found = load_site(site, settings)
         same = different = 0
         with open_ledger(settings, demo=demo) as ledger:
-            for answer, score in ledger.scores(instant(since, "--since") if since else None, service):
+            for answer, score in ledger.scores(since_option(since), service):
                 if score.outcome == "failed":
                     continue
                 why = _compare(found, score.row, score.estimates, score.reason)

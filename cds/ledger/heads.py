@@ -24,6 +24,8 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: str = ""
 
 
+_BEGINS = '{"tenant":'
+
 _unsigned = msgspec.json.Encoder()
 
 
@@ -47,9 +49,14 @@ def _signature(head: Head, keyring: Keyring) -> str:
 
 
 def read_heads(text: str, keyring: Keyring) -> list[Head]:
-    """The heads of a file that `bedside audit head --out` has written. SiteError names a line that is not ours."""
+    """The heads of a file that `bedside audit head --out` has written. SiteError names a line that is not ours.
+
+    A line that was torn off while it was written says nothing, and is passed over: see `torn_lines`.
+    """
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line or _torn(line):
+            continue
         try:
             head = msgspec.json.decode(line, type=Head)
         except (msgspec.DecodeError, UnicodeError):
@@ -58,3 +65,12 @@ def read_heads(text: str, keyring: Keyring) -> list[Head]:
             raise SiteError(f"line {number} is not signed with this ledger's key, or was altered")
         found.append(head)
     return found
+
+
+def torn_lines(text: str) -> list[int]:
+    """The numbers of the lines whose writing was interrupted: they begin as a head does, and have no end."""
+    return [number for number, line in enumerate(text.split("\n"), start=1) if line and _torn(line)]
+
+
+def _torn(line: str) -> bool:
+    return _BEGINS.startswith(line[: len(_BEGINS)]) and not line.endswith("}")

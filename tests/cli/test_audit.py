@@ -110,6 +110,39 @@ def test_a_kept_head_that_was_altered_is_refused(recorded: dict[str, str], tmp_p
     assert bedside("audit", "verify", "--head", str(tmp_path / "none"), **recorded).returncode == 2
 
 
+def test_a_file_without_a_head_compares_nothing_and_fails(recorded: dict[str, str], tmp_path: Path) -> None:
+    kept = tmp_path / "heads.ndjson"
+    for text in ("", "\n", '{"tenant":"nor'):
+        kept.write_text(text)
+        done = bedside("audit", "verify", "--head", str(kept), **recorded)
+        assert done.returncode == 1
+        assert "there is no head in it" in done.stderr
+
+
+def test_a_tenant_without_a_kept_head_is_warned_of(recorded: dict[str, str], tmp_path: Path) -> None:
+    kept = tmp_path / "heads.ndjson"
+    kept.write_text(bedside("audit", "head", **recorded).stdout.splitlines()[0] + "\n")
+    done = bedside("audit", "verify", "--head", str(kept), **recorded)
+    assert done.returncode == 0
+    assert done.stderr.startswith("south: ")
+    assert done.stderr.count("holds no head of its chain") == 1
+
+
+def test_a_line_that_was_torn_off_harms_no_other(recorded: dict[str, str], tmp_path: Path) -> None:
+    kept = tmp_path / "heads.ndjson"
+    assert bedside("audit", "head", "--out", str(kept), **recorded).returncode == 0
+    whole = kept.read_bytes()
+    for torn in (whole[:-1], whole[:-2], whole[:-150]):
+        kept.write_bytes(torn)
+        assert bedside("audit", "head", "--out", str(kept), **recorded).returncode == 0
+        done = bedside("audit", "verify", "--head", str(kept), **recorded)
+        assert done.returncode == 0, done.stderr
+        said = "" if torn == whole[:-1] else f"{kept}: line 2 was torn off when it was written, and is passed over.\n"
+        assert done.stderr == said
+    kept.write_bytes(whole.replace(b'"tenant":"south"', b'"tenant":"salt"'))
+    assert "line 2 is not signed" in bedside("audit", "verify", "--head", str(kept), **recorded).stderr
+
+
 def _exported(recorded: dict[str, str], *arguments: str) -> list[dict[str, Any]]:
     done = bedside("audit", "export", *arguments, **recorded)
     assert done.returncode == 0, done.stderr
@@ -140,11 +173,22 @@ def test_the_export_is_fhir_and_is_itself_recorded(recorded: dict[str, str]) -> 
 
 
 def test_the_export_keeps_to_its_patient_and_its_days(recorded: dict[str, str]) -> None:
-    for name in ("Patient/1", f"{SERVER}/Patient/1", f"{SERVER}|Patient/1"):
+    for name in ("1", "Patient/1", f"{SERVER}/Patient/1", f"{SERVER}|Patient/1"):
         found = [one for one in _exported(recorded, "--patient", name) if one["subtype"][-1]["code"] == "patient-view"]
         assert [_subjects(one) for one in found] == [[f"{SERVER}/Patient/1"]] * 2
-    days = _exported(recorded, "--since", "2026-05-05T00:00:00Z", "--until", "2026-05-06")
-    assert [one["recorded"] for one in days] == ["2026-05-05T09:30:00.123456Z", "2026-05-06T09:30:00.123456Z"]
+    for since in ("2026-05-05T00:00:00Z", "2026-05-05"):
+        days = _exported(recorded, "--since", since, "--until", "2026-05-06")
+        assert [one["recorded"] for one in days] == ["2026-05-05T09:30:00.123456Z", "2026-05-06T09:30:00.123456Z"]
+    assert _exported(recorded, "--since", "2026-05-10", "--until", "2026-05-11") == []
+
+
+@pytest.mark.parametrize("name", ["", "Observation/1", "Patient/", "Patient/1/_history/2", "a b", "Patient/1 2"])
+def test_what_can_be_no_patients_name_is_refused_and_not_written_down(recorded: dict[str, str], name: str) -> None:
+    done = bedside("audit", "export", "--patient", name, **recorded)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "write Patient/ID" in done.stderr
+    kinds = [one["subtype"][-1]["code"] for one in _exported(recorded)]
+    assert kinds.count("audit-read") == 2, "of this export alone, in both chains"
 
 
 @pytest.mark.proves("R37", "every kind of event, with and without person and patient, and 4 answers: all validate")

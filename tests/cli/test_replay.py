@@ -56,6 +56,11 @@ def test_every_recorded_outcome_replays_to_the_last_bit(recorded: dict[str, str]
     assert (done.returncode, done.stdout.strip()) == (0, "12 the same to the last bit, 0 different.")
 
 
+def test_since_a_day_means_from_its_first_instant_on(recorded: dict[str, str]) -> None:
+    assert replay(recorded, "--since", "2026-11-22").stdout.startswith("12 the same to the last bit")
+    assert replay(recorded, "--since", "2026-11-23").stdout.startswith("0 the same to the last bit")
+
+
 def test_a_site_that_has_since_changed_its_region_replays_what_was_then(recorded: dict[str, str]) -> None:
     done = replay({**recorded, "BEDSIDE_REGION": "elsewhere"})
     assert done.returncode == 0
