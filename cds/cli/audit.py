@@ -139,7 +139,7 @@ def export(
 
 
 def _patient(text: str) -> str:
-    """As a reference. What can be no patient's name ends the command: it would find nothing, and look like an answer."""
+    """As a reference. What can name no patient ends the command: it would find nothing, and look like an answer."""
     found = _PATIENT.fullmatch(text)
     if found is None:
         stop(USAGE, "--patient: write Patient/ID, ID, or https://server/Patient/ID")

@@ -12,6 +12,7 @@ from tomlkit.exceptions import TOMLKitError
 from cds.errors import SiteError
 from cds.settings import read_settings
 from cds.site import load_site
+from cds.trust.ownership import keep_owner
 
 
 def edit(folder: Path, change: Callable[[TOMLDocument], None]) -> None:
@@ -64,6 +65,7 @@ def _replace(path: Path, content: bytes) -> None:
         descriptor, beside = tempfile.mkstemp(prefix=".site.toml-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                keep_owner(descriptor, path)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

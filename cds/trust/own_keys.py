@@ -1,17 +1,18 @@
 """Keeps the keys with which we sign ourselves, and publishes their public halves early enough to be known."""
 
-import contextlib
 import os
 import secrets
 import stat
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import MsgspecError, Struct, json
 
 from cds.errors import SiteError
+from cds.trust.ownership import keep_owner
 
 SigningAlgorithm = Literal["ES384", "RS384"]
 ALGORITHMS: tuple[SigningAlgorithm, ...] = ("ES384", "RS384")
@@ -19,6 +20,8 @@ FILE_NAME = "bedside-keys.json"
 RSA_BITS = 3072
 
 Role = Literal["previous", "current", "next"]
+
+log = structlog.get_logger("bedside")
 
 
 class _Member(Struct, frozen=True):
@@ -56,6 +59,7 @@ class OwnKeys:
         self._stamp = (-1, -1)
         self._signing: dict[SigningAlgorithm, SigningKey] = {}
         self._public = b""
+        self._warned = False
         self._load()
 
     @classmethod
@@ -84,8 +88,14 @@ class OwnKeys:
         self._load()
 
     def _refresh(self) -> None:
-        with contextlib.suppress(SiteError):  # a file that broke meanwhile stops the next start, not this sign-in
+        try:
             self._load()
+        except SiteError as error:  # a file that broke meanwhile stops the next start, not this sign-in
+            if not self._warned:
+                log.warning("the signing keys cannot be read again: those of before go on signing", why=error.message)
+            self._warned = True
+        else:
+            self._warned = False
 
     def _load(self) -> None:
         try:
@@ -139,6 +149,7 @@ def _write(path: Path, members: list[_Member]) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            keep_owner(file.fileno(), path)
             file.write(json.encode(_File(members)))
             file.flush()
             os.fsync(file.fileno())

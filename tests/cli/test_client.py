@@ -1,6 +1,7 @@
 """`bedside client`: who may call, written into site.toml without disturbing it."""
 
 import json
+import os
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from cds.trust import Clients
 from tests.trust.ehr import key, public
 
 RUN = CliRunner()
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another account's")
 BASE = "https://ehr.example.org/fhir/r4"
 SITE = """# Our clinic. Ask Ada before changing anything.
 trust = "clients"            # not open
@@ -206,6 +208,30 @@ def test_rights_and_links_of_the_file_stay(folder: Path) -> None:
     assert client(folder, "revoke", "first").exit_code == 0
     assert (folder / "site.toml").is_symlink()
     assert (folder / "real.toml").stat().st_mode & 0o777 == 0o640
+
+
+@AS_ROOT
+def test_root_leaves_the_file_with_the_servers_account(folder: Path) -> None:
+    os.chown(folder / "site.toml", 12345, 23456)
+    (folder / "site.toml").chmod(0o600)
+    for arguments in (("revoke", "first"), ("add", *SECOND)):
+        assert client(folder, *arguments).exit_code == 0
+        found = (folder / "site.toml").stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
+
+
+@AS_ROOT
+def test_who_may_not_give_the_file_back_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = text(folder)
+    os.chown(folder / "site.toml", 12345, 23456)
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(SiteError, match="run this as that account, or as root"):
+        site_toml.edit(folder, lambda document: document.update(region="elsewhere"))
+    assert text(folder) == before
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".site")] == []
 
 
 def test_a_change_by_somebody_else_meanwhile_is_not_lost(folder: Path) -> None:

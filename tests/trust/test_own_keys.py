@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from typer.testing import CliRunner
@@ -106,7 +107,21 @@ def test_a_file_that_breaks_while_serving_leaves_the_keys_as_they_were(tmp_path:
     before = keys.public()
     path.write_text("{")
     os.utime(path)
-    assert keys.public() == before
+    with structlog.testing.capture_logs() as said:
+        assert keys.public() == before
+        assert keys.signing("ES384").algorithm == "ES384"
+    assert [one["log_level"] for one in said] == ["warning"], "once, not with every sign-in"
+    assert str(path) in said[0]["why"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another account's")
+def test_a_rotation_by_root_leaves_the_keys_with_the_servers_account(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys = OwnKeys.create(path)
+    os.chown(path, 12345, 23456)
+    keys.rotate()
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (12345, 23456, 0o600)
     path.unlink()
     assert signs(keys)
 
