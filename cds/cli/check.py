@@ -23,6 +23,8 @@ from cds.cli.keys import own_keys
 from cds.errors import BedsideError
 from cds.fhir.resources import CodeableConcept, Resource, codings
 from cds.fhir.units import analytes
+from cds.ledger.spool_file import LIVE
+from cds.ledger.spool_reading import set_aside
 from cds.settings import read_settings
 from cds.site import Site, load_site
 
@@ -63,6 +65,18 @@ def _checks(site: Site, folder: Path | None) -> Iterator[tuple[str, str | None]]
     yield "signing keys", _fault(lambda: own_keys(site.settings, folder))
     yield "spool", _fault(lambda: spool_folder(site.settings))
     yield "ledger", _fault(lambda: open_ledger(site.settings).close())
+    if (spool := site.settings.spool) is not None:
+        yield "spool", _aside(spool)
+
+
+def _aside(spool: Path) -> str | None:
+    names = set_aside(spool)
+    if not names:
+        return None
+    return (
+        f"{', '.join(names)} in {spool}: sent, but not taken by the ledger's database; when the cause is mended, "
+        f"rename .refused to {LIVE} and start a server, or take the file away"
+    )
 
 
 def _fault(work: Callable[[], Any]) -> str | None:

@@ -100,7 +100,8 @@ class Ledger:
         """In the database, or else in the spool: then the outcome is `kept`."""
         if self._outage is None:
             return await self._soon(work, self._deadline)
-        if not self._outage.spooling:
+        # A report waits behind what waits: the answer that it is about may be there, and would be met too late.
+        if not (self._outage.spooling or (event.feedback and self._outage.spool.events)):
             try:
                 return await self._soon(work, self._deadline)
             except Unwritable:
@@ -176,7 +177,9 @@ class Ledger:
     def state(self) -> Literal["ok", "spooling", "failed"]:
         """For readiness. spooling: the database is out, or has not caught up, and answers are kept in the spool.
 
-        failed: what is answered now would not be recorded, or what waits in the spool cannot be.
+        spooling, too, as long as one lies there that the database did not take, for it stands in no ledger: a person
+        must look, and one bad record must not take the server from everybody. failed: what is answered now would not
+        be recorded, or what waits in the spool cannot be.
         """
         outage = self._outage
         if outage is not None and outage.fault is not None:
@@ -187,7 +190,7 @@ class Ledger:
             return "spooling" if outage is not None and outage.spool.usable() else "failed"
         except BedsideError:
             return "failed"
-        if outage is None or not outage.spooling:
+        if outage is None or not (outage.spooling or outage.spool.aside()):
             return "ok"
         return "spooling" if outage.spool.usable() else "failed"
 

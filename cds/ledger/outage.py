@@ -2,7 +2,9 @@
 
 While anything waits, what comes new waits behind it: feedback then meets the answer that it is about, and a process's
 answers stand in the ledger in their order. Only the last group is not waited for: what comes while it is being recorded
-queues up behind it in the writer, or under steady load the spool would never be empty.
+queues up behind it in the writer, or under steady load the spool would never be empty. What an answer waits for may
+still be written into the spool at that moment; so a report on a card, which must not pass its answer, waits as long as
+anything does.
 """
 
 import asyncio
@@ -114,7 +116,7 @@ class Outage:
         if not self._proved:
             self._ready()
         batch = self.spool.next()
-        if self._proved and batch.last:
+        if self._proved and batch.last and self.spool.events == len(batch.frames):
             self._over()
         events = batch.events
         try:

@@ -13,7 +13,7 @@ import structlog
 from cds.errors import LedgerUnavailable, SiteError
 from cds.ledger.seal import Keyring
 from cds.ledger.spool_file import REFUSED, START, SpoolFile
-from cds.ledger.spool_reading import Batch, Reading, leftovers
+from cds.ledger.spool_reading import Batch, Reading, leftovers, set_aside
 
 EVENTS = 100_000  # that may wait (R53)
 BYTES = 1 << 30
@@ -104,6 +104,10 @@ class Spool:
             file.append([event], self.keyring)
         finally:
             file.close()
+
+    def aside(self) -> list[str]:
+        """The files that were set aside, here and by processes that are gone, and nobody has taken away."""
+        return set_aside(self._folder)
 
     def close(self, timeout: float, *, let_go: bool = True) -> None:
         """Writes what has been accepted. What has not been recorded by now waits for the next process."""

@@ -12,7 +12,7 @@ from cds.errors import SiteError
 from cds.ledger.events import Event
 from cds.ledger.records import AnswerRecord, FeedbackRecord
 from cds.ledger.seal import Keyring
-from cds.ledger.spool_file import DAMAGED, LIVE, SALVAGED, START, Damaged, Frame, SpoolFile
+from cds.ledger.spool_file import DAMAGED, LIVE, REFUSED, SALVAGED, START, Damaged, Frame, SpoolFile
 
 log = structlog.get_logger("bedside")
 
@@ -102,6 +102,14 @@ def leftovers(folder: Path, own: Path) -> Iterator[Reading]:
     for path in sorted(found, key=_age):
         if file := SpoolFile.adopt(path):
             yield Reading(file)
+
+
+def set_aside(folder: Path) -> list[str]:
+    """The names of the files of which a database that is there took nothing: what they hold stands in no ledger."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.suffix == REFUSED)
+    except OSError:
+        return []
 
 
 def _age(path: Path) -> float:

@@ -175,6 +175,18 @@ def test_check_passes_on_a_whole_site(site: Path) -> None:
     assert done.returncode == 0
 
 
+def test_check_names_what_was_sent_and_stands_in_no_ledger(site: Path) -> None:
+    ledger = {"BEDSIDE_LEDGER": f"sqlite:///{site / 'l.sqlite'}", "BEDSIDE_LEDGER_KEY": Keyring.generate().text()}
+    assert bedside("ledger", "upgrade", "--site", str(site), **ledger).returncode == 0
+    (site / "spool").mkdir()
+    spool = {"BEDSIDE_SPOOL": str(site / "spool")}
+    assert "pass  spool" in bedside("check", "--site", str(site), **ledger, **spool).stdout
+    (site / "spool" / "7-ab.refused").touch()
+    done = bedside("check", "--site", str(site), **ledger, **spool)
+    assert done.returncode == 1
+    assert "fail  spool: 7-ab.refused" in done.stdout
+
+
 def test_check_counts_what_an_export_holds_and_what_does_not_map() -> None:
     """D29: local codes and units are found by looking."""
     done = bedside("check", str(EXPORT), "--region", "north-america")

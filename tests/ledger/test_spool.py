@@ -319,7 +319,8 @@ def test_r53_what_a_database_never_takes_is_set_aside_and_stops_nothing(
             asyncio.run(_all(ledger, [*good[1:10], bad, *good[10:]]))
         engine.dispose()
         with structlog.testing.capture_logs() as said:
-            _home(ledger)
+            assert asyncio.run(_soon(lambda: not ledger.spooled()))
+        assert ledger.state() == "spooling", "one that was sent stands in no ledger: somebody must look"
         assert {answer.id for answer in good} <= {answer.id for answer in ledger.answers()}
     assert "nul" not in str(said)
     (aside,) = folder.glob("*.refused")
