@@ -22,6 +22,12 @@ from cds.settings import read_settings
 
 _PATIENT = re.compile(r"(\S+[|/])?Patient/[^\s/|]+|(?P<id>[A-Za-z0-9.-]{1,64})")
 
+_UNANCHORED = (
+    "Without --head nobody can tell whether the newest rows were cut off, a tenant or the whole ledger was taken away, "
+    "or the ledger was made to look older than its chain and upgraded."
+)
+_EARLIER = "what they say in the clear is not covered."
+
 app = typer.Typer(
     no_args_is_help=True, help="Check the ledger's chains, and export who read whom.", rich_markup_mode=None
 )
@@ -47,12 +53,15 @@ def verify(
     if not verdicts:
         out.print("The ledger is empty.")
     if head is None:
-        err.print("Without --head nobody can tell whether the newest rows were cut off.")
+        err.print(_UNANCHORED)
     else:
         for tenant in sorted({verdict.tenant for verdict in verdicts} - {one.tenant for one in kept} - {""}):
             err.print(
                 f"{tenant}: {head} holds no head of its chain: nobody can tell whether its newest rows were cut off."
             )
+    for verdict in verdicts:
+        if verdict.earlier:
+            err.print(f"{verdict.tenant}: {verdict.earlier} rows are from before the chain: {_EARLIER}")
     if any(verdict.broken for verdict in verdicts):
         raise typer.Exit(FAILED)
 

@@ -54,10 +54,11 @@ def _compare(site: Site, row: bytes, estimates: list[dict[str, object]], reason:
 
 @app.command("upgrade")
 def upgrade_tables(site: SiteOption = None) -> None:
-    """Create the ledger's tables, or bring them up to date."""
+    """Create the ledger's tables, or bring them up to date. One that holds answers already needs its key for it."""
     with told():
-        url = ledger_url(read_settings(site))
-        upgrade(url)
+        settings = read_settings(site)
+        url, key = ledger_url(settings), settings.ledger_key
+        upgrade(url, Keyring.parse(key.get_secret_value()) if key is not None else None)
     out.print(f"The ledger is up to date: {database_url(url).set(query={})}")  # SQLAlchemy leaves the password out
 
 

@@ -1,6 +1,6 @@
 """The ledger remembers every answer, card and reaction: no answer leaves without a durable record (D26)."""
 
-from cds.ledger.database import upgrade
+from cds.ledger.beginning import upgrade
 from cds.ledger.events import Event
 from cds.ledger.heads import Head
 from cds.ledger.ledger import Ledger

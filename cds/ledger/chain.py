@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from cds.ledger.canonical import Chained
-from cds.ledger.events import COLUMNS, Event, Note, note
+from cds.ledger.events import COLUMNS, EARLIER, Event, Note, note
 from cds.ledger.rows import moment
 from cds.ledger.seal import Keyring
 
@@ -70,6 +70,18 @@ class Chains:
             begun = self._begin({one.tenant for one in notes}, notes[0].at)
             self._write([*begun, *map(self._noted, notes)])
 
+    def begin_after_earlier(self, at: int) -> None:
+        """Only when a ledger is upgraded: the first link says how much each tenant had before there were chains."""
+        begun = []
+        for tenant, head in self._heads.items():
+            if head.n == 0 and any(head.earlier):
+                begun.append(self._begun(tenant, at, head.earlier))
+        self._write(begun)
+
+    def earlier(self, tenant: str) -> bool:
+        """Whether the tenant had anything in the ledger before there were chains."""
+        return any(self._heads[tenant].earlier)
+
     def close(self) -> None:
         """Lets go of the cursor; the locks go with the transaction."""
         self._cursor.close()
@@ -81,16 +93,14 @@ class Chains:
         self.close()
 
     def _begin(self, tenants: Iterable[str], at: int) -> list[Link]:
-        """A chain's first link says how much the tenant had in the ledger before there were chains: usually nothing."""
-        begun = []
-        for tenant in sorted(tenants):
-            head = self._heads[tenant]
-            if head.n == 0:
-                head.mac = genesis(tenant, self._keyring)
-                detail = dict(zip(("earlier_answers", "earlier_feedback"), map(str, head.earlier), strict=True))
-                event = Event("chain-begins", tenant, moment(at), "success", None, None, detail)
-                begun.append(self._noted(note(event, self._keyring)))
-        return begun
+        """What a head says of earlier rows is not believed here: those were all counted when the ledger began."""
+        return [self._begun(tenant, at, (0, 0)) for tenant in sorted(tenants) if self._heads[tenant].n == 0]
+
+    def _begun(self, tenant: str, at: int, earlier: Sequence[int]) -> Link:
+        self._heads[tenant].mac = genesis(tenant, self._keyring)
+        detail = dict(zip(EARLIER, map(str, earlier), strict=True))
+        event = Event("chain-begins", tenant, moment(at), "success", None, None, detail)
+        return self._noted(note(event, self._keyring))
 
     def _write(self, links: Sequence[Link]) -> None:
         if not links:

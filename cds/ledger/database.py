@@ -1,6 +1,7 @@
 """Opens the ledger's database, SQLite or PostgreSQL, so that a commit that returned has reached the disk."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -93,10 +94,11 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def upgrade(url: str) -> None:
-    """Creates the ledger's tables or brings them up to date. A no-op when they are."""
+def migrate(url: str, then: Callable[[Connection, str | None], None]) -> None:
+    """Brings the tables up to date, and in the same transaction does `then`, which is told the revision of before."""
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
 
     engine = connect(url, busy_ms=30_000, create=True)
     config = Config()
@@ -105,8 +107,10 @@ def upgrade(url: str) -> None:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            before = MigrationContext.configure(connection).get_current_revision()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            then(connection, before)
     except DBAPIError as error:
         raise unavailable(error) from None
 

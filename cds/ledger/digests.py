@@ -80,7 +80,7 @@ def detail_of(connection: Connection, seq: int, keyring: Keyring) -> Mapping[str
     for _, *columns, sealed in connection.execute(_ROWS["event"], {"numbers": [seq]}):
         try:
             return detail(_open("event", columns, sealed, keyring))
-        except (LedgerSealed, msgspec.DecodeError):
+        except (LedgerSealed, msgspec.DecodeError, UnicodeError):
             return {}
     return {}
 
@@ -96,6 +96,6 @@ def opens(connection: Connection, kind: Chained, tenant: str, keyring: Keyring) 
     try:
         for *found, sealed in connection.execute(query, {"kind": kind, "tenant": tenant}):
             _open(kind, found, sealed, keyring)
-    except LedgerSealed:
+    except (LedgerSealed, UnicodeError):
         return False
     return True

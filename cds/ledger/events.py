@@ -21,6 +21,9 @@ Outcome = Literal["success", "refused", "failed"]
 STANDING: tuple[Kind, ...] = ("chain-begins", "purge")
 """No purge takes these: without them the gaps that a purge leaves could not be told from theft."""
 
+EARLIER = ("earlier_answers", "earlier_feedback")
+"""In the detail of both: how many rows from before the chain there were, and how many of them a purge took."""
+
 NEVER = 2**63 - 1  # when what stands becomes due
 
 COLUMNS = (*EVENT, "sealed")

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 
 from cds.errors import BedsideError, LedgerUnavailable
 from cds.ledger import clock, reading, upkeep
-from cds.ledger.database import Unwritable, connect, refuse_unless_current, refuse_unless_there, unavailable, upgrade
+from cds.ledger.beginning import begin_if_empty, upgrade
+from cds.ledger.database import Unwritable, connect, refuse_unless_current, refuse_unless_there, unavailable
 from cds.ledger.events import Event, Note, note
 from cds.ledger.feedback import store
 from cds.ledger.group import Statements
@@ -44,9 +45,7 @@ class Ledger:
         self._writer = Writer(engine, keyring, backlog=backlog)
         self._outage: Outage | None = None
         if spool is not None:
-            self._outage = Outage(
-                spool, self._patiently, lambda: refuse_unless_there(engine), Statements.compiled(engine.dialect)
-            )
+            self._outage = Outage(spool, self._patiently, self._ready, Statements.compiled(engine.dialect))
             if out:
                 self._outage.begin()
 
@@ -61,16 +60,17 @@ class Ledger:
         backlog: int = BACKLOG,
         spool: Path | None = None,
     ) -> Self:
-        """SiteError unless the tables are up to date; with `create` they are made so first.
+        """SiteError unless the tables are up to date; with `create` they are made so first. An empty ledger begins.
 
         With `spool`, a folder, what cannot be recorded while the database is out is kept there, and recorded later;
         whether the tables are up to date is then found out later too.
         """
         if create:
-            upgrade(url)
+            upgrade(url, keyring)
         engine, out = connect(url, busy_ms=int(deadline * 750)), False
         try:
             refuse_unless_current(engine)
+            begin_if_empty(engine, keyring)
         except LedgerUnavailable:
             if spool is None:
                 raise
@@ -114,6 +114,11 @@ class Ledger:
         except TimeoutError:
             raise _too_late() from None
         return kept
+
+    def _ready(self) -> None:
+        """What `open` could not find out or do while the database was out."""
+        refuse_unless_there(self._engine)
+        begin_if_empty(self._engine, self._writer.keyring)
 
     async def _patiently(self, job: Job) -> Any:
         return await self._soon(job, PATIENCE)

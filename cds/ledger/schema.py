@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 # The revision this code reads and writes. A test holds it to the newest file in migrations/versions.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData()
 
@@ -136,10 +136,19 @@ heads = Table(
     "heads",
     metadata,
     Column("tenant", Text, primary_key=True),
-    Column("n", BigInteger, nullable=False),  # 0: rows of an older ledger, and no chain yet
+    Column("n", BigInteger, nullable=False),  # 0: no chain yet
     Column("mac", LargeBinary, nullable=False),
     Column("earlier_answers", BigInteger, nullable=False),  # recorded before there were chains
     Column("earlier_feedback", BigInteger, nullable=False),
+)
+
+# One row, written once and signed: from then on no row can be taken for one from before there were chains.
+beginning = Table(
+    "beginning",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Micros, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
 )
 
 # One link for every answer, feedback and event, in the order of writing. A purge deletes rows and leaves their links.

@@ -1,20 +1,20 @@
 """What keeps a ledger fit for years: forgetting in time, changing keys, and knowing that it still works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, select, true, update
 from sqlalchemy.exc import DBAPIError
 
 from cds.errors import SiteError
 from cds.ledger import rows
 from cds.ledger.chain import Chains
 from cds.ledger.database import unavailable
-from cds.ledger.events import STANDING, Event, event_bound, note
-from cds.ledger.schema import answers, events, feedback, heads, replays
+from cds.ledger.events import EARLIER, STANDING, Event, event_bound, note
+from cds.ledger.schema import answers, events, feedback, heads, links, replays
 from cds.ledger.seal import KEY_ID, Keyring
 
 _CHUNK = 200  # rows in one transaction: answers are being recorded meanwhile, and wait for it
@@ -51,18 +51,36 @@ def _purge_some(connection: Connection, event: Event, keyring: Keyring) -> dict[
     orphans = feedback.c.answer.is_(None) & (feedback.c.received_at < limit)
     passing = (events.c.at < limit) & events.c.kind.not_in(STANDING)
     with Chains(connection, [tenant], keyring) as chains:
-        gone = {
-            table.name: _delete(
-                connection, table, "seq", select(table.c.seq).where(table.c.tenant == tenant, old).limit(_CHUNK)
-            )
-            # scores, cards and feedback go with their answer by cascade
+        going = {
+            table.name: connection.scalars(
+                select(table.c.seq).where(table.c.tenant == tenant, old).order_by(table.c.seq).limit(_CHUNK)
+            ).all()
             for table, old in ((answers, answers.c.recorded_at < limit), (feedback, orphans), (events, passing))
+        }
+        earlier = _earlier(connection, tenant, going) if chains.earlier(tenant) else (0, 0)
+        # scores, cards and feedback go with their answer by cascade
+        gone = {
+            table.name: _delete(connection, table, "seq", going[table.name]) if going[table.name] else 0
+            for table in (answers, feedback, events)
         }
         if not any(gone.values()):
             return None
-        told = {name: str(count) for name, count in gone.items()}
+        told = {name: str(count) for name, count in (*gone.items(), *zip(EARLIER, earlier, strict=True))}
         chains.note([note(msgspec.structs.replace(event, detail={**event.detail, **told}), keyring)])
     return gone
+
+
+def _earlier(connection: Connection, tenant: str, going: Mapping[str, Sequence[int]]) -> tuple[int, int]:
+    """How many answers and reports from before the chain are about to go: those below the first that has a link."""
+    first = select(links.c.seq).where(links.c.tenant == tenant).order_by(links.c.n).limit(1)
+    answer = connection.scalar(first.where(links.c.kind == "answer"))
+    report = connection.scalar(first.where(links.c.kind == "feedback"))
+    reports = select(func.count()).where(
+        feedback.c.seq.in_(going["feedback"]) | feedback.c.answer.in_(going["answers"]),
+        feedback.c.seq < report if report is not None else true(),
+    )
+    old = [seq for seq in going["answers"] if answer is None or seq < answer]
+    return len(old), connection.scalar(reports) or 0
 
 
 def _delete(connection: Connection, table: Table, key: str, chunk: Any) -> int:

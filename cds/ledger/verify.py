@@ -2,21 +2,25 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from cds.ledger.beginning import fault
 from cds.ledger.canonical import Chained
 from cds.ledger.chain import genesis, link_mac
 from cds.ledger.database import unavailable
 from cds.ledger.digests import TABLES, Unreadable, detail_of, digests_of, opens
+from cds.ledger.events import EARLIER
 from cds.ledger.heads import Head
 from cds.ledger.seal import Keyring
 
 _PAGE = 500
+_EARLIER: Mapping[Chained, str] = dict(zip(("answer", "feedback"), EARLIER, strict=True))
 
 _LINKS = text(
     "SELECT n, kind, seq, due, digest, mac FROM links WHERE tenant = :tenant AND n > :last ORDER BY n LIMIT :page"
@@ -59,11 +63,28 @@ def verify(engine: Engine, keyring: Keyring, anchored: Sequence[Head]) -> list[V
     )
     try:
         with engine.execution_options(**options).connect() as connection:
+            _read_any_text(connection)
+            mark = fault(connection, keyring)
+            marked = [] if mark is None else [Verdict("", broken=mark[0])]
+            if mark is not None and mark[1]:
+                return marked
             names = {str(tenant) for (tenant,) in connection.execute(text("SELECT tenant FROM heads"))}
-            verdicts = [_Walk(connection, keyring, tenant, anchors[tenant]).verdict() for tenant in sorted(names)]
-            return [*verdicts, *_strays(connection, anchors.keys() - names)]
+            verdicts = [
+                _Walk(connection, keyring, tenant, anchors[tenant]).verdict()
+                if tenant == _printable(tenant)
+                else Verdict(_printable(tenant), broken="the head holds what was never written")
+                for tenant in sorted(names)
+            ]
+            return [*marked, *verdicts, *_strays(connection, anchors.keys() - names)]
     except DBAPIError as error:
         raise unavailable(error) from None
+
+
+def _read_any_text(connection: Connection) -> None:
+    """SQLite keeps any bytes as text, and its driver would fail at the row without a word where it stands."""
+    if connection.dialect.name == "sqlite":
+        raw: Any = connection.connection.dbapi_connection
+        raw.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 def _strays(connection: Connection, anchored: Iterable[str]) -> Iterator[Verdict]:
@@ -73,11 +94,15 @@ def _strays(connection: Connection, anchored: Iterable[str]) -> Iterator[Verdict
     unheaded = " UNION ".join(f"SELECT tenant FROM {table}" for table in ("links", *TABLES.values()))  # noqa: S608
     query = text(f"SELECT tenant FROM ({unheaded}) AS named WHERE tenant NOT IN (SELECT tenant FROM heads)")  # noqa: S608
     for (tenant,) in connection.execute(query):
-        yield Verdict(str(tenant), broken="there are rows and no head of a chain")
+        yield Verdict(_printable(tenant), broken="there are rows and no head of a chain")
     for table in ("scores", "cards"):
         query = text(f"SELECT 1 FROM {table} t LEFT JOIN answers a ON a.seq = t.answer WHERE a.seq IS NULL LIMIT 1")  # noqa: S608
         if connection.execute(query).first():
             yield Verdict("", kind=table, broken="a row belongs to no answer")
+
+
+def _printable(name: Any) -> str:
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 class _Walk:
@@ -90,6 +115,7 @@ class _Walk:
         self._present = dict.fromkeys(TABLES, 0)
         self._purged = self._unlinked = 0
         self._earlier: dict[Chained, int] = {}
+        self._taken: dict[Chained, int] | None = dict.fromkeys(_EARLIER, 0)  # None: an older purge did not say
 
     def verdict(self) -> Verdict:
         try:
@@ -148,14 +174,14 @@ class _Walk:
         """None for what no link of ours can be: SQLite keeps any type in any column."""
         if not (isinstance(link.seq, int) and isinstance(link.due, int) and isinstance(link.kind, str)):
             return None
-        return link_mac(self._keyring, self._mac, n, link.kind, link.seq, link.due, _bytes(link.digest))
+        try:
+            return link_mac(self._keyring, self._mac, n, link.kind, link.seq, link.due, _bytes(link.digest))
+        except UnicodeError:
+            return None
 
     def _begin(self, link: Any) -> None:
         told = detail_of(self._connection, link.seq, self._keyring)
-        self._earlier = {
-            "answer": int(told.get("earlier_answers", 0)),
-            "feedback": int(told.get("earlier_feedback", 0)),
-        }
+        self._earlier = {kind: int(told.get(name, 0)) for kind, name in _EARLIER.items()}
 
     def _read_purges(self) -> tuple[list[int], list[int]]:
         """Numbers of the purge events, and for each the latest limit that it or a later one sets."""
@@ -164,6 +190,10 @@ class _Walk:
             told = detail_of(self._connection, seq, self._keyring)
             numbers.append(n)
             limits.append(int(told.get("before", -(2**63))))
+            if self._taken is not None:
+                said = set(_EARLIER.values()) <= told.keys()
+                taken = self._taken
+                self._taken = {kind: taken[kind] + int(told[name]) for kind, name in _EARLIER.items()} if said else None
         for at in range(len(limits) - 2, -1, -1):
             limits[at] = max(limits[at], limits[at + 1])
         return numbers, limits
@@ -182,9 +212,7 @@ class _Walk:
         if head.n != self._last or (self._last and _bytes(head.mac) != self._mac):
             raise _Broken(end, "link", "the chain does not end where its head says")
         earlier: dict[Chained, int] = {"answer": head.earlier_answers, "feedback": head.earlier_feedback}
-        if self._last == 0:  # a ledger from before there were chains, in which this tenant has written nothing since
-            self._earlier = earlier
-        if self._earlier != earlier:
+        if dict.fromkeys(_EARLIER, 0) | self._earlier != earlier:
             raise _Broken(end, "link", "the head was altered")
 
     def _unchained(self) -> None:
@@ -192,11 +220,11 @@ class _Walk:
         for kind, table in TABLES.items():
             query = text(f"SELECT count(*) FROM {table} WHERE tenant = :tenant")  # noqa: S608
             beyond = self._connection.execute(query, {"tenant": self._tenant}).scalar_one() - self._present[kind]
-            earlier = self._earlier.get(kind, 0)
+            earlier = self._earlier.get(kind, 0) - (self._taken[kind] if self._taken and kind in self._taken else 0)
             self._unlinked += beyond
             if beyond > earlier:
                 raise _Broken(0, kind, "a row stands in no link")
-            if beyond < earlier and not self._purges[0]:
+            if beyond < earlier and self._taken is not None:
                 raise _Broken(0, kind, "a row from before the chain is missing")
             if beyond and not opens(self._connection, kind, self._tenant, self._keyring):
                 raise _Broken(0, kind, "a row from before the chain does not open")

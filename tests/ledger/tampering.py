@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, insert, literal, select, update
 
-from cds.ledger.schema import answers, cards, events, feedback, heads, links, scores
+from cds.ledger.schema import answers, beginning, cards, events, feedback, heads, links, scores
 
-CHAINED = (answers, scores, cards, feedback, events, heads, links)
+CHAINED = (answers, scores, cards, feedback, events, heads, links, beginning)
 UNCHAINED = {("answers", "repeats")}  # it goes on counting, so no digest holds it
 NUMBERS = {"answers": answers.c.seq, "feedback": feedback.c.seq, "events": events.c.seq}
 
@@ -60,6 +60,7 @@ def add(database: Connection, chance: random.Random) -> str:
         "scores": {"position": 90},
         "cards": {"card": str(uuid.UUID(int=chance.getrandbits(128)))},
         "heads": {"tenant": "nobody"},
+        "beginning": {"id": 2},
         "links": {"n": database.execute(select(func.max(links.c.n))).scalar_one() + chance.randint(1, 3)},
     }
     database.execute(insert(table).values({**row, **names[table.name]}))
@@ -86,12 +87,35 @@ def truncate(database: Connection, chance: random.Random) -> str:
     return f"{head['n'] - kept} links"
 
 
+def wipe(database: Connection, chance: random.Random) -> str:
+    """The chain of one tenant or of all goes, as if it had never begun, and the rows then say something else."""
+    head = _row(database, heads, chance)
+    whole = chance.random() < 0.5
+    for table in (links, events):
+        database.execute(delete(table) if whole else delete(table).where(table.c.tenant == head["tenant"]))
+    counted = {
+        f"earlier_{table.name}": select(func.count()).where(table.c.tenant == heads.c.tenant).scalar_subquery()
+        for table in (answers, feedback)
+    }
+    begun = update(heads).values(n=0, mac=b"", **(counted if chance.random() < 0.7 else {}))
+    database.execute(begun if whole else begun.where(heads.c.tenant == head["tenant"]))
+    mark = chance.choice(["kept", "taken", "altered"])
+    if mark == "taken":
+        database.execute(delete(beginning))
+    elif mark == "altered":
+        database.execute(update(beginning).values(mac=chance.randbytes(32)))
+    said: dict[str, Any] = chance.choice([{"kind": "no-card"}, {"latency_us": 1}, {"reason": "low-risk"}])
+    database.execute(update(answers).where(answers.c.tenant == head["tenant"]).values(said))
+    return f"{'all' if whole else 'one'}, mark {mark}"
+
+
 KINDS: dict[str, Callable[[Connection, random.Random], str]] = {
     "edit": edit,
     "delete": remove,
     "swap": swap,
     "insert": add,
     "truncate": truncate,
+    "wipe and begin again": wipe,
 }
 
 

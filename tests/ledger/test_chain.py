@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, text
 
+from cds.errors import SiteError
 from cds.ledger import AnswerRecord, Event, FeedbackRecord, Keyring, Ledger, Verdict, upgrade
 from cds.ledger.database import MIGRATIONS, connect
-from cds.ledger.rows import ANSWER_COLUMNS, SCORE_COLUMNS, entry
+from cds.ledger.rows import ANSWER_COLUMNS, SCORE_COLUMNS, entry, feedback_row
 from tests.ledger.conftest import AT, answer, feedback
 
 Make = Callable[..., AnswerRecord]
@@ -142,7 +143,7 @@ def test_a_rotation_changes_no_link(ledger_url: str) -> None:
     with Ledger.open(ledger_url, new.alone()) as ledger:
         assert ledger.verify(heads) == [Verdict("clinic", links=34, rows=34)]
     with Ledger.open(ledger_url, Keyring.generate()) as stranger:
-        assert [(v.place, v.broken) for v in stranger.verify()] == [(1, "the link was altered, inserted or moved")]
+        assert ["is BEDSIDE_LEDGER_KEY this ledger's?" in str(v.broken) for v in stranger.verify()] == [True]
 
 
 def test_a_key_that_is_missing_from_the_ring_is_named(ledger_url: str) -> None:
@@ -283,10 +284,11 @@ def _insert(connection: Any, table: str, columns: tuple[str, ...], values: tuple
 @pytest.mark.proves("R36", "an older ledger's rows are counted before the chain begins; one lost is found")
 def test_an_older_ledgers_chain_begins_after_what_it_holds(ledger_url: str, keyring: Keyring, rows: Rows) -> None:
     _older(ledger_url, keyring, 7)
-    upgrade(ledger_url)
+    upgrade(ledger_url, keyring)
+    upgrade(ledger_url, keyring)
     with Ledger.open(ledger_url, keyring) as ledger:
-        assert ledger.verify() == [Verdict("clinic", earlier=7)]
-        assert ledger.heads(AT) == []
+        assert ledger.verify() == [Verdict("clinic", links=1, rows=1, earlier=7)]
+        assert [head.n for head in ledger.heads(AT)] == [1]
         write(ledger, answer())
         assert ledger.verify() == [Verdict("clinic", links=2, rows=2, earlier=7)]
         assert next(ledger.events()).detail == {"earlier_answers": "7", "earlier_feedback": "0"}
@@ -298,12 +300,54 @@ def test_what_is_older_than_the_chain_may_be_purged_and_must_open(
     ledger_url: str, keyring: Keyring, rows: Rows
 ) -> None:
     _older(ledger_url, keyring, 7)
-    upgrade(ledger_url)
+    upgrade(ledger_url, keyring)
     with Ledger.open(ledger_url, keyring) as ledger:
         rows("UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE seq = 1) WHERE seq = 2")
         assert broken(ledger) == ["a row from before the chain does not open"]
         assert ledger.purge(AT + DAY) == 7
         assert ledger.verify() == [Verdict("clinic", links=2, rows=2)]
+
+
+@pytest.mark.proves("R36", "7 rows older than the chain, 3 purged, 1 taken: found, by the purge's own count")
+def test_a_purge_says_how_much_from_before_the_chain_it_took(ledger_url: str, keyring: Keyring, rows: Rows) -> None:
+    _older(ledger_url, keyring, 7)
+    rows(f"UPDATE answers SET recorded_at = recorded_at - {3 * 86_400_000_000} WHERE seq <= 3")
+    upgrade(ledger_url, keyring)
+    with Ledger.open(ledger_url, keyring) as ledger:
+        new = answer(recorded_at=AT - 3 * DAY)
+        write(ledger, new, feedback(new.card_ids[0]), feedback("lost", received_at=AT - 3 * DAY), answer())
+        assert ledger.purge(AT - DAY, AT) == 4
+        (purged,) = [event.detail for event in ledger.events() if event.kind == "purge"]
+        assert (purged["earlier_answers"], purged["earlier_feedback"]) == ("3", "0")
+        assert ledger.verify() == [Verdict("clinic", links=6, rows=3, purged=3, earlier=4)]
+        rows("DELETE FROM answers WHERE seq = 5")
+        assert broken(ledger) == ["a row from before the chain is missing"]
+
+
+@pytest.mark.proves("R36", "an older ledger with reports: 5 of 5 counted when it begins, and when a purge takes them")
+def test_reports_from_before_the_chain_are_counted_too(ledger_url: str, keyring: Keyring, rows: Rows) -> None:
+    _older(ledger_url, keyring, 2)
+    with connect(ledger_url).begin() as connection:
+        for number, answered in enumerate((1, 1, 2, None, None), start=1):
+            row, _ = feedback_row(feedback(f"c{number}"), answered, keyring)
+            _insert(connection, "feedback", ("seq", *row), (number, *row.values()))
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT setval(pg_get_serial_sequence('feedback', 'seq'), 5)"))
+    upgrade(ledger_url, keyring)
+    with Ledger.open(ledger_url, keyring) as ledger:
+        write(ledger, feedback("new", received_at=AT + 2 * DAY))
+        assert ledger.verify() == [Verdict("clinic", links=2, rows=2, earlier=7)]
+        assert ledger.purge(AT + DAY) == 2
+        (purged,) = [event.detail for event in ledger.events() if event.kind == "purge"]
+        assert (purged["earlier_answers"], purged["earlier_feedback"]) == ("2", "5")
+        assert ledger.verify() == [Verdict("clinic", links=3, rows=3)]
+
+
+def test_an_older_ledger_is_not_upgraded_without_its_key(ledger_url: str, keyring: Keyring, rows: Rows) -> None:
+    _older(ledger_url, keyring, 1)
+    with pytest.raises(SiteError, match="set BEDSIDE_LEDGER_KEY"):
+        upgrade(ledger_url)
+    assert rows("SELECT version_num FROM alembic_version") == [("0001",)], "nothing was changed"
 
 
 WORK = st.sampled_from(["answer", "repeat", "feedback", "orphan", "event", "purge", "rotate", "again"])

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, Table, create_engine, delete, insert, text
 
 from cds.errors import SiteError
-from cds.ledger import Head, Keyring, Ledger
+from cds.ledger import Head, Keyring, Ledger, upgrade
 from cds.ledger.rows import entry
 from tests.ledger.conftest import AT, answer, feedback, score
 from tests.ledger.tampering import CHAINED, KINDS, all_rows
@@ -89,6 +89,48 @@ def test_r36_every_tampering_is_detected(ledger_url: str, keyring: Keyring, camp
         assert [verdict.broken for verdict in ledger.verify(heads)] == [None, None]
 
 
+@pytest.mark.proves("R36", "chain wiped, rows rewritten, with and without its mark: found, then and after a new answer")
+@pytest.mark.parametrize("mark", ["kept", "taken"])
+def test_a_chain_that_was_wiped_never_begins_again(ledger_url: str, keyring: Keyring, mark: str) -> None:
+    _fill(ledger_url, keyring)
+    with _intruder(ledger_url) as database:
+        for table in ("links", "events", *(["beginning"] if mark == "taken" else [])):
+            database.execute(text(f"DELETE FROM {table}"))
+        empty = "x''" if ledger_url.startswith("sqlite") else "''::bytea"
+        for name in ("answers", "feedback"):
+            counted = f"(SELECT count(*) FROM {name} WHERE tenant = heads.tenant)"
+            database.execute(text(f"UPDATE heads SET n = 0, mac = {empty}, earlier_{name} = {counted}"))
+        database.execute(text("UPDATE scores SET estimates = '[]'"))
+    with Ledger.open(ledger_url, keyring) as ledger:
+        found = {verdict.tenant: verdict.broken for verdict in ledger.verify()}
+    assert None not in found.values()
+    assert found.keys() >= {"north", "south"}
+    assert found.get("") == (None if mark == "kept" else "the mark that its chains have begun is missing")
+    with Ledger.open(ledger_url, keyring, create=True) as ledger:
+        write(ledger, answer(tenant="north"), answer(tenant="south"))
+        again = {verdict.tenant: verdict.broken for verdict in ledger.verify()}
+        assert None not in again.values()
+        assert again.keys() == found.keys(), "no start, upgrade or answer makes a new mark"
+
+
+def test_a_ledger_made_to_look_older_and_upgraded_shows_only_against_an_anchored_head(
+    ledger_url: str, keyring: Keyring
+) -> None:
+    heads = _fill(ledger_url, keyring)
+    with _intruder(ledger_url) as database:
+        for table in ("links", "events", "heads", "beginning"):
+            database.execute(text(f"DROP TABLE {table}"))
+        database.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(SiteError, match="this Bedside needs"):
+        Ledger.open(ledger_url, keyring)  # so a person must run the upgrade
+    with pytest.raises(SiteError, match="set BEDSIDE_LEDGER_KEY"):
+        upgrade(ledger_url)
+    upgrade(ledger_url, keyring)
+    with Ledger.open(ledger_url, keyring) as ledger:
+        assert [(verdict.broken, verdict.earlier) for verdict in ledger.verify()] == [(None, 8)] * 2
+        assert all(verdict.broken for verdict in ledger.verify(heads))
+
+
 def test_a_tail_cut_off_shows_only_against_an_anchored_head(ledger: Ledger, keyring: Keyring, ledger_url: str) -> None:
     write(ledger, *[answer() for _ in range(5)])
     heads = ledger.heads(AT)
@@ -108,6 +150,40 @@ def test_a_history_written_anew_shows_against_an_anchored_head(sqlite_url: str, 
         north, south = sorted(ledger.verify(heads), key=lambda verdict: verdict.tenant)
         assert (north.place, north.broken) == (14, "the link is not the one that was anchored")
         assert south.broken is not None
+
+
+def test_another_ledgers_key_is_told_from_an_altered_mark(ledger: Ledger, ledger_url: str) -> None:
+    write(ledger, *[answer(tenant=tenant) for tenant in ("north", "south")])
+    with Ledger.open(ledger_url, Keyring.generate()) as stranger:
+        assert [(verdict.tenant, verdict.broken) for verdict in stranger.verify()] == [
+            ("", "nothing in it was signed with this key: is BEDSIDE_LEDGER_KEY this ledger's?")
+        ]
+    with _intruder(ledger_url) as database:
+        database.execute(text("UPDATE beginning SET at = at + 1"))
+    assert [(verdict.tenant, verdict.broken) for verdict in ledger.verify()] == [
+        ("", "the mark that its chains have begun was altered"), ("north", None), ("south", None)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "why"),
+    [
+        ("UPDATE answers SET kind = CAST(x'ff' AS TEXT) WHERE seq = 2", 3, "its row holds what was never written"),
+        ("UPDATE answers SET id = CAST(x'ff' AS TEXT) WHERE seq = 2", 3, "its row holds what was never written"),
+        ("UPDATE links SET kind = CAST(x'ff' AS TEXT) WHERE n = 3", 3, "the link was altered, inserted or moved"),
+        ("UPDATE events SET kind = CAST(x'ff' AS TEXT)", 1, "its row holds what was never written"),
+        ("UPDATE heads SET tenant = CAST(x'ff' AS TEXT)", 0, "the head holds what was never written"),
+        ("UPDATE scores SET model = CAST(x'ff' AS TEXT) WHERE answer = 2", 3, "its row holds what was never written"),
+    ],
+)
+def test_text_that_is_none_is_found_at_its_place(
+    sqlite_url: str, keyring: Keyring, change: str, place: int, why: str
+) -> None:
+    with Ledger.open(sqlite_url, keyring, create=True) as ledger:
+        write(ledger, *[answer() for _ in range(3)])
+        with _intruder(sqlite_url) as database:
+            database.execute(text(change))
+        assert (place, why) in [(verdict.place, verdict.broken) for verdict in ledger.verify()]
 
 
 def test_the_first_broken_place_is_named_and_nobody_in_it(ledger: Ledger, ledger_url: str) -> None:
