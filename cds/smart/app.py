@@ -44,11 +44,11 @@ class SmartApp:
     ) -> Begun:
         """A launch from a registered client's FHIR base; `launch` as the EHR sent it, None for a standalone one.
 
-        Raises SmartRefused: "unreachable", "discovery-missing", "discovery-incomplete".
+        Raises SmartRefused: "unreachable", "discovery-missing", "discovery-incomplete", "host-unregistered".
         """
         base, registration = _smart(client)
         with _of(client.tenant):
-            found = await self._discovery.of(base)
+            found = await self._discovery.of(base, registration.hosts)
         scope = wanted(
             resource_types, found.capabilities, ehr_launch=launch is not None, save=registration.save,
             scopes_supported=found.scopes_supported,
@@ -71,11 +71,13 @@ class SmartApp:
         )  # fmt: skip
         with _of(client.tenant):
             tokens = await endpoint.exchange(code, one.verifier, one.redirect_uri)
-            user = await self._user(tokens, one)
+            user = await self._user(tokens, one, registration)
             return self.sessions.open(Launched(client.tenant, one.base, user, endpoint.refresh), tokens)
 
-    async def _user(self, tokens: Tokens, one: Pending) -> str | None:
+    async def _user(self, tokens: Tokens, one: Pending, registration: SmartRegistration) -> str | None:
         if tokens.id_token is None:
+            if registration.identity == "required":
+                raise SmartRefused("identity-invalid")  # who looked at a chart must be told afterwards
             return None
         return await self._identity.user(tokens.id_token, one, self._clock().timestamp())
 

@@ -4,19 +4,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
-from urllib.parse import urljoin
 
 import msgspec
 from msgspec import Struct
 
+from cds.smart.hosts import endpoint
 from cds.smart.refused import SmartRefused
-from cds.trust.urls import safe_url
 
 LIFE_SECONDS = 10 * 60
 DOCUMENT_BYTES = 256 * 1024
 FETCH_SECONDS = 5.0
 
 T = TypeVar("T")
+Place = tuple[str, tuple[str, ...]]
+"""A FHIR base and the hosts registered beside it, which a reload may change."""
 Fetch = Callable[[str], Awaitable[tuple[int, bytes, Mapping[str, str]]]]
 """Reads one URL as JSON: status, body within DOCUMENT_BYTES, headers. Follows no redirect, sends no credentials.
 
@@ -33,6 +34,8 @@ class Configuration(Struct, frozen=True):
     jwks_uri: str | None = None
     capabilities: tuple[str, ...] = ()
     scopes_supported: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    """Not from there: the hosts besides its site's that were registered for this EHR."""
 
     @property
     def takes_post(self) -> bool:
@@ -67,31 +70,33 @@ class Discovery:
     def __init__(self, fetch: Fetch, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._monotonic = monotonic
-        self._held: dict[str, _Held] = {}
-        self._flights: dict[str, asyncio.Task[Configuration]] = {}
+        self._held: dict[Place, _Held] = {}
+        self._flights: dict[Place, asyncio.Task[Configuration]] = {}
 
-    async def of(self, base: str) -> Configuration:
-        """The configuration of a registered FHIR base.
+    async def of(self, base: str, hosts: tuple[str, ...] = ()) -> Configuration:
+        """The configuration of a registered FHIR base; `hosts` may be named in it besides those of the base's site.
 
-        Raises SmartRefused: "unreachable", "discovery-missing" (no such document, or not JSON), "discovery-incomplete".
+        Raises SmartRefused: "unreachable", "discovery-missing" (no such document, or not JSON), "discovery-incomplete",
+        "host-unregistered".
         """
-        held = self._held.get(base)
+        place = (base, hosts)
+        held = self._held.get(place)
         if held is not None and self._monotonic() < held.until:
             return held.found
-        flight = self._flights.get(base)
+        flight = self._flights.get(place)
         if flight is None:
-            flight = self._flights[base] = asyncio.create_task(self._read(base))
-            flight.add_done_callback(lambda _: self._flights.pop(base, None))
+            flight = self._flights[place] = asyncio.create_task(self._read(base, hosts))
+            flight.add_done_callback(lambda _: self._flights.pop(place, None))
         return await asyncio.shield(flight)
 
-    async def _read(self, base: str) -> Configuration:
+    async def _read(self, base: str, hosts: tuple[str, ...]) -> Configuration:
         status, body, _ = await self._fetch(f"{base}/.well-known/smart-configuration")
         if status >= 500:
             raise SmartRefused("unreachable")
         if status != 200:
             raise SmartRefused("discovery-missing")
-        found = _configuration(base, decoded(body, _Document))
-        self._held[base] = _Held(found, self._monotonic() + LIFE_SECONDS)
+        found = _configuration(base, decoded(body, _Document), hosts)
+        self._held[base, hosts] = _Held(found, self._monotonic() + LIFE_SECONDS)
         return found
 
 
@@ -103,22 +108,17 @@ def decoded(body: bytes, kind: type[T]) -> T:
         raise SmartRefused("discovery-missing") from None
 
 
-def _configuration(base: str, said: _Document) -> Configuration:
+def _configuration(base: str, said: _Document, hosts: tuple[str, ...]) -> Configuration:
     if not said.authorization_endpoint or not said.token_endpoint:
         raise SmartRefused("discovery-incomplete")
+    if said.issuer:
+        endpoint(base, said.issuer, hosts)  # its openid-configuration is read from there
     return Configuration(
-        _endpoint(base, said.authorization_endpoint),
-        _endpoint(base, said.token_endpoint),
+        endpoint(base, said.authorization_endpoint, hosts),
+        endpoint(base, said.token_endpoint, hosts),
         said.issuer,
-        _endpoint(base, said.jwks_uri) if said.jwks_uri else None,
+        endpoint(base, said.jwks_uri, hosts) if said.jwks_uri else None,
         tuple(said.capabilities or ()),
         tuple(said.scopes_supported or ()),
+        hosts,
     )
-
-
-def _endpoint(base: str, url: str) -> str:
-    """An absolute https URL (http on this machine only); a relative one starts at the FHIR base."""
-    try:
-        return safe_url(urljoin(f"{base}/", url))
-    except ValueError:
-        raise SmartRefused("discovery-incomplete") from None

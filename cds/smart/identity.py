@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from cds.smart.authorize import Pending
 from cds.smart.discovery import LIFE_SECONDS, Configuration, Fetch, decoded
+from cds.smart.hosts import endpoint
 from cds.smart.refused import SmartRefused
 from cds.trust.keys import Key, UnusableKeys, read_all_keys
-from cds.trust.urls import safe_url
 
 ALGORITHMS = ("RS256", "RS384", "PS384", "ES256", "ES384")
 LEEWAY_SECONDS = 60
@@ -22,6 +22,8 @@ _LATEST = 253_402_300_799
 _USER = re.compile(r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
 
 Keys = tuple[tuple[str | None, Key], ...]
+Source = tuple[str, str, str | None]
+"""FHIR base, issuer and the jwks_uri beside the endpoints: what one EHR says serves no other."""
 
 
 class _OpenId(Struct, frozen=True):
@@ -32,15 +34,19 @@ class _OpenId(Struct, frozen=True):
 class _Held(Struct, frozen=True):
     keys: Keys
     read_at: float
+    configuration: Configuration
 
 
 class Identity:
-    """Verifies id_tokens. An issuer's keys are kept for LIFE_SECONDS; an unknown `kid` asks again once a minute."""
+    """Verifies id_tokens. An issuer's keys are kept for LIFE_SECONDS; an unknown `kid` asks again once a minute.
+
+    Two EHRs may have one issuer, but not with different keys: then nobody knows which of them it is.
+    """
 
     def __init__(self, fetch: Fetch, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._monotonic = monotonic
-        self._held: dict[str, _Held] = {}
+        self._held: dict[Source, _Held] = {}
 
     async def user(self, token: str, one: Pending, now: float) -> str | None:
         """Who the launch's user is, as "Practitioner/…" on its FHIR base; None when elsewhere or not said.
@@ -49,7 +55,7 @@ class Identity:
         """
         issuer = one.configuration.issuer or one.base
         kid, algorithm = _header(token)
-        key = await self._key(issuer, one.configuration, kid, algorithm)
+        key = await self._key(issuer, one, kid, algorithm)
         try:
             claims = jwt.decode(token, key.key, algorithms=[algorithm]).claims
         except (JoseError, ValueError, TypeError):
@@ -58,19 +64,32 @@ class Identity:
             raise SmartRefused("identity-invalid")
         return user_on(one.base, claims.get("fhirUser", claims.get("profile")))
 
-    async def _key(self, issuer: str, configuration: Configuration, kid: str | None, algorithm: str) -> Key:
-        held = self._held.get(issuer)
+    async def _key(self, issuer: str, one: Pending, kid: str | None, algorithm: str) -> Key:
+        source = (one.base, issuer, one.configuration.jwks_uri)
+        held = self._held.get(source)
         age = self._monotonic() - held.read_at if held else LIFE_SECONDS
         found = _choose(held.keys, kid, algorithm) if held and age < LIFE_SECONDS else None
         if found is None and (held is None or age >= PAUSE_SECONDS):
-            held = self._held[issuer] = _Held(await self._read(issuer, configuration), self._monotonic())
+            keys = await self._read(issuer, one.base, one.configuration)
+            await self._refuse_another_claim(source, keys)
+            held = self._held[source] = _Held(keys, self._monotonic(), one.configuration)
             found = _choose(held.keys, kid, algorithm)
         if found is None:
             raise SmartRefused("identity-invalid")
         return found
 
-    async def _read(self, issuer: str, configuration: Configuration) -> Keys:
-        status, body, _ = await self._fetch(await self._jwks_uri(issuer, configuration))
+    async def _refuse_another_claim(self, source: Source, keys: Keys) -> None:
+        """Raises SmartRefused where another EHR has this issuer with, read anew, none of these keys."""
+        base, issuer, _ = source
+        others = [(one[0], held) for one, held in self._held.items() if one[1] == issuer and one[0] != base]
+        for other, held in others:
+            if not _in_common(keys, held.keys):
+                again = await self._read(issuer, other, held.configuration)  # keys are replaced now and then
+                if not _in_common(keys, again):
+                    raise SmartRefused("identity-invalid")
+
+    async def _read(self, issuer: str, base: str, configuration: Configuration) -> Keys:
+        status, body, _ = await self._fetch(await self._jwks_uri(issuer, base, configuration))
         if status >= 500:
             raise SmartRefused("unreachable")
         try:
@@ -78,20 +97,30 @@ class Identity:
         except UnusableKeys:
             return ()
 
-    async def _jwks_uri(self, issuer: str, configuration: Configuration) -> str:
+    async def _jwks_uri(self, issuer: str, base: str, configuration: Configuration) -> str:
         """What the issuer itself says; a server without openid-configuration says it beside its endpoints."""
-        try:
-            status, body, _ = await self._fetch(f"{safe_url(issuer).rstrip('/')}/.well-known/openid-configuration")
-            if status == 200:
-                said = decoded(body, _OpenId)
-                if said.issuer == issuer:
-                    return safe_url(said.jwks_uri)
+        status, body, _ = await self._fetch(
+            f"{_safe(base, issuer, configuration).rstrip('/')}/.well-known/openid-configuration"
+        )
+        if status == 200:
+            said = decoded(body, _OpenId)
+            if said.issuer != issuer:
                 raise SmartRefused("identity-invalid")
-        except ValueError:
-            raise SmartRefused("identity-invalid") from None
+            return _safe(base, said.jwks_uri, configuration)
         if configuration.jwks_uri is None:
             raise SmartRefused("identity-invalid")
         return configuration.jwks_uri
+
+
+def _safe(base: str, url: str, configuration: Configuration) -> str:
+    """A URL from which keys are read. Raises SmartRefused: "identity-invalid", "host-unregistered"."""
+    try:
+        found = endpoint(base, url, configuration.hosts)
+    except SmartRefused as fault:
+        raise fault if fault.host else SmartRefused("identity-invalid") from None
+    if found != url:
+        raise SmartRefused("identity-invalid")  # an issuer is never relative
+    return found
 
 
 def _header(token: str) -> tuple[str | None, str]:
@@ -109,6 +138,10 @@ def _choose(keys: Keys, kid: str | None, algorithm: str) -> Key | None:
     """The key of this name; without a name the one that can have signed, when there is but one."""
     usable = [key for name, key in keys if algorithm in key.algorithms and (kid is None or name == kid)]
     return usable[0] if len(usable) == 1 else None
+
+
+def _in_common(keys: Keys, others: Keys) -> bool:
+    return bool({key.key.thumbprint() for _, key in keys} & {key.key.thumbprint() for _, key in others})
 
 
 def _right(claims: Mapping[str, Any], issuer: str, one: Pending, now: float) -> bool:

@@ -10,6 +10,7 @@ Reason = Literal[
     "launch-missing",
     "discovery-missing",
     "discovery-incomplete",
+    "host-unregistered",
     "unreachable",
     "access-denied",
     "scope-refused",
@@ -35,16 +36,22 @@ Reason = Literal[
     "another-patient",
     "forged",
     "request-unusable",
+    "too-many",
+    "no-standalone",
 ]
 
 
 class SmartRefused(BedsideError):
-    """A launch, or a page of one, that does not go on. `tenant` is the client's, once it is known."""
+    """A launch, or a page of one, that does not go on. `tenant` is the client's, once it is known.
 
-    def __init__(self, reason: Reason, tenant: str | None = None) -> None:
+    `host`: the server that the site would have to register first.
+    """
+
+    def __init__(self, reason: Reason, tenant: str | None = None, *, host: str | None = None) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
         self.tenant = tenant
+        self.host = host
 
 
 class SessionEnded(SmartRefused):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cds.errors import SiteError
 from cds.trust.keys import Algorithm, Key, UnusableKeys, read_own_keys
-from cds.trust.urls import BaseUrl, Issuer, Origin, SafeUrl
+from cds.trust.urls import BaseUrl, HostName, Issuer, Origin, SafeUrl
 
 ActionType = Literal["create", "update", "delete"]
 Choice = Literal["refuse", "answer"]
@@ -28,6 +28,12 @@ class SmartRegistration(BaseModel):
     """Origins that may show the app in a frame; none: it opens in a tab of its own."""
     save: bool = False
     """Ask for the right to create RiskAssessments in the chart."""
+    hosts: tuple[HostName, ...] = ()
+    """Hosts outside fhir_base's site that its documents may name: of its sign-in, its token endpoint, its keys."""
+    identity: Literal["required", "optional"] = "required"
+    """Whether a launch is refused in which the EHR does not say, signed, who the user is."""
+    standalone: bool = False
+    """Let /smart/standalone offer this EHR, by its tenant's name, to whoever opens that page."""
 
 
 class Client(BaseModel):

@@ -1,11 +1,13 @@
 """Checks the addresses that a site writes down, so that a slip stops the start and not a call."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 NAME = 255
 """Characters in an issuer, a jti or any other name that is compared, kept or logged."""
 
@@ -40,7 +42,14 @@ def issuer_name(issuer: str) -> str:
     return issuer
 
 
+def host_name(host: str) -> str:
+    if len(host) > NAME or not _HOST.fullmatch(host) or host in _LOOPBACK:
+        raise ValueError("a host is written as in login.example.org: lower case, no scheme, port or path, not loopback")
+    return host
+
+
 SafeUrl = Annotated[str, AfterValidator(safe_url)]
 BaseUrl = Annotated[str, AfterValidator(base_url)]
 Origin = Annotated[str, AfterValidator(origin_url)]
+HostName = Annotated[str, AfterValidator(host_name)]
 Issuer = Annotated[str, Field(min_length=1, max_length=NAME), AfterValidator(issuer_name)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ import respx
 
 from cds.smart import SmartRefused
 from cds.smart.discovery import LIFE_SECONDS, Configuration, Discovery
+from cds.smart.hosts import registered
 from cds.smart.outside import Outside
 from tests.smart.ehr import AUTHORIZE, BASE, TOKEN
 
@@ -85,7 +87,7 @@ async def test_a_configuration_that_cannot_be_used_says_why(router: respx.MockRo
     assert await why(router, answer) == reason
 
 
-@pytest.mark.proves("S4", "6 endpoints without TLS or with a user refused, http on loopback taken")
+@pytest.mark.proves("S4", "6 endpoints without TLS or with a user refused")
 async def test_endpoints_need_tls_except_on_this_machine(router: respx.MockRouter) -> None:
     for endpoint in (
         "http://login.ehr.example/token",
@@ -98,8 +100,73 @@ async def test_endpoints_need_tls_except_on_this_machine(router: respx.MockRoute
         assert await why(router, httpx.Response(200, json={**GOOD, "token_endpoint": endpoint})) == (
             "discovery-incomplete"
         )
-    local = httpx.Response(200, json={**GOOD, "token_endpoint": "http://127.0.0.1:8080/token"})
-    assert (await read(router, local)).token_endpoint == "http://127.0.0.1:8080/token"
+
+
+WELL_KNOWN = "/.well-known/smart-configuration"
+INSIDE = (
+    "http://127.0.0.1:2375/containers/create", "http://localhost:8500/v1", "http://[::1]/x", "https://127.0.0.1/x",
+    "https://169.254.169.254/latest", "https://10.0.0.5/admin", "https://vault/secret", "https://127.1/x",
+    "https://vault.corp.internal/x", "https://example/x", "https://evil.example.org/x",
+    "https://ehr.example.evil.example/x",
+)  # fmt: skip
+
+
+@pytest.mark.proves("S3", "12 servers outside the EHR's site in 4 members: 48 of 48 refused, each named")
+@pytest.mark.parametrize("url", INSIDE)
+async def test_a_document_sends_us_to_its_own_site_only(router: respx.MockRouter, url: str) -> None:
+    for member in ("token_endpoint", "authorization_endpoint", "jwks_uri", "issuer"):
+        router.get(URL).mock(return_value=httpx.Response(200, json={**GOOD, member: url}))
+        with pytest.raises(SmartRefused) as refused:
+            await Discovery(Outside().read).of(BASE)
+        assert (refused.value.reason, refused.value.host) == ("host-unregistered", urlsplit(url).hostname)
+
+
+async def test_a_registered_host_may_be_named_and_no_other(router: respx.MockRouter) -> None:
+    router.get(URL).mock(return_value=httpx.Response(200, json={**GOOD, "token_endpoint": "https://login.idp.com/t"}))
+    discovery = Discovery(Outside().read)
+    with pytest.raises(SmartRefused):
+        await discovery.of(BASE)
+    assert (await discovery.of(BASE, ("login.idp.com",))).token_endpoint == "https://login.idp.com/t"
+    with pytest.raises(SmartRefused):
+        await discovery.of(BASE, ("idp.com",))
+
+
+async def test_an_ehr_on_this_machine_may_name_this_machine(router: respx.MockRouter) -> None:
+    here = "http://localhost:9000/fhir"
+    said = {**GOOD, "token_endpoint": "http://127.0.0.1:8080/token", "authorization_endpoint": "/authorize"}
+    router.get(f"{here}{WELL_KNOWN}").mock(return_value=httpx.Response(200, json=said))
+    found = await Discovery(Outside().read).of(here)
+    assert found.token_endpoint == "http://127.0.0.1:8080/token"
+    assert found.authorization_endpoint == "http://localhost:9000/authorize"
+
+
+@pytest.mark.parametrize(
+    ("base", "host", "same"),
+    [
+        ("https://fhir.ehr.example.org", "login.example.org", True),
+        ("https://ehr.example.org:8443/r4", "ehr.example.org", True),
+        ("https://ehr.clinic.co.uk", "login.clinic.co.uk", True),
+        ("https://ehr.clinic.co.uk", "bank.co.uk", False),
+        ("https://fhir.north.nhs.uk", "login.south.nhs.uk", False),
+        ("https://ehr.example", "other.example", False),
+        ("https://10.0.0.4/fhir", "10.0.0.4", True),
+        ("https://10.0.0.4/fhir", "10.1.0.4", False),
+        ("https://EHR.example.org", "login.example.org", True),
+    ],
+)
+def test_a_site_is_a_shared_domain_of_one_organisation(base: str, host: str, same: bool) -> None:
+    assert registered(base, host, ()) is same
+
+
+@pytest.mark.proves("R44", "4 endpoints that no header may carry refused at discovery")
+async def test_an_endpoint_that_no_header_may_carry_is_refused(router: respx.MockRouter) -> None:
+    for url in (
+        "https://login.ex\u00e4mple/authorize", "https://ehr.example;sandbox/authorize",
+        "https://login.ehr.example/\u4e2d", "https://ehr.example,x/authorize",
+    ):  # fmt: skip
+        assert await why(router, httpx.Response(200, json={**GOOD, "authorization_endpoint": url})) == (
+            "discovery-incomplete"
+        )
 
 
 async def test_one_reading_serves_all_who_ask_until_its_life_is_over(router: respx.MockRouter) -> None:

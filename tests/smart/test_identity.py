@@ -1,16 +1,21 @@
 """Who signed in: an id_token is believed only when everything about it is right."""
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from cds.smart import SmartRefused
-from cds.smart.identity import user_on
+from cds.smart.authorize import Pending, pending
+from cds.smart.discovery import Configuration
+from cds.smart.identity import Identity, user_on
 from tests.smart.ehr import BASE, CLIENT, ISSUER, Json, ec
-from tests.smart.world import World
+from tests.smart.world import World, client
 
 Change = Callable[[World], None]
 
@@ -150,12 +155,75 @@ async def test_the_keys_are_read_once_and_again_for_a_key_that_is_new(world: Wor
     assert world.ehr.jwks.call_count == 2
 
 
-async def test_without_an_id_token_nobody_is_named(world: World) -> None:
-    def without(said: Json) -> Json:
-        return {name: value for name, value in said.items() if name != "id_token"}
+def without_id_token(said: Json) -> Json:
+    return {name: value for name, value in said.items() if name != "id_token"}
 
-    world.ehr.change = without
-    assert (await world.launch()).user is None
+
+@pytest.mark.proves("S17", "no id_token: refused, but where the site says that identity is optional")
+async def test_a_launch_that_names_nobody_is_refused_unless_the_site_allows_it(world: World) -> None:
+    world.ehr.change = without_id_token
+    with pytest.raises(SmartRefused) as refused:
+        await world.launch()
+    assert (refused.value.reason, refused.value.tenant) == ("identity-invalid", "north-clinic")
+    assert len(world.app.sessions) == 0
+    assert (await world.launch(client(identity="optional"))).user is None
+
+
+@pytest.mark.proves("S17", "an issuer that names keys at a server outside its EHR's site: 0 requests there")
+async def test_keys_elsewhere_are_not_read(world: World) -> None:
+    keys = world.ehr.router.get("http://127.0.0.1:2375/keys").respond(200, json={"keys": []})
+    said = {"issuer": ISSUER, "jwks_uri": "http://127.0.0.1:2375/keys"}
+    world.ehr.openid.mock(return_value=httpx.Response(200, json=said))
+    with pytest.raises(SmartRefused) as refused:
+        await world.launch()
+    assert (refused.value.reason, refused.value.host) == ("host-unregistered", "127.0.0.1")
+    assert not keys.called
+
+
+class Claimed:
+    """One issuer that two EHRs claim, each with a key of its own beside its endpoints."""
+
+    issuer = "https://id.example.org"
+
+    def __init__(self) -> None:
+        self.keys = {"north": ec("k"), "south": ec("k")}
+        self.identity = Identity(self._fetch)
+
+    async def _fetch(self, url: str) -> tuple[int, bytes, dict[str, str]]:
+        if url.endswith("openid-configuration"):
+            return 404, b"", {}
+        return (
+            200,
+            json.dumps({"keys": [self.keys[url.rsplit("/", maxsplit=1)[-1]].as_dict(private=False)]}).encode(),
+            {},
+        )
+
+    def launch(self, ehr: str) -> Pending:
+        base = f"https://{ehr}.example.org"
+        found = Configuration(f"{base}/auth", f"{base}/token", self.issuer, f"{base}/{ehr}")
+        return pending(
+            tenant=ehr, base=base, client_id=CLIENT, redirect_uri="https://x/cb", scope="s", launch="l",
+            configuration=found, began=datetime.now(UTC),
+        )  # fmt: skip
+
+    async def user(self, one: Pending, signer: str) -> str | None:
+        said = {"iss": self.issuer, "aud": CLIENT, "sub": "s", "iat": 1, "exp": 300, "nonce": one.nonce}
+        token = jwt.encode(
+            {"alg": "ES384", "kid": "k"}, said | {"fhirUser": "Practitioner/x"}, self.keys[signer], algorithms=["ES384"]
+        )
+        return await self.identity.user(token, one, 1.0)
+
+
+@pytest.mark.proves("S17", "one EHR's key signs for no other's launch, though both claim one issuer")
+async def test_the_keys_of_one_ehr_serve_no_other() -> None:
+    claimed = Claimed()
+    assert await claimed.user(claimed.launch("north"), "north") == "Practitioner/x"
+    for signer in ("north", "south"):
+        with pytest.raises(SmartRefused) as refused:
+            await claimed.user(claimed.launch("south"), signer)
+        assert refused.value.reason == "identity-invalid"
+    claimed.keys["north"] = claimed.keys["south"]
+    assert await claimed.user(claimed.launch("south"), "south") == "Practitioner/x", "both have replaced their key"
 
 
 @pytest.mark.proves("S18", "relative and on our base kept; 10 others not, and none of them fetched")

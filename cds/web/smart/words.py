@@ -52,6 +52,12 @@ WORDS: Mapping[Reason, Words] = {
         "Its settings do not name a safe address for signing in.",
         _SUPPORT,
     ),
+    "host-unregistered": Words(
+        502,
+        "The health record's sign-in is not set up completely",
+        "Its settings name a server that is not registered for it here, so that server was not contacted.",
+        _SUPPORT,
+    ),
     "unreachable": Words(
         504,
         "The health record is not answering",
@@ -201,5 +207,17 @@ WORDS: Mapping[Reason, Words] = {
         "This request cannot be used",
         "What the browser sent is not in the expected form. Nothing was saved.",
         REOPEN,
+    ),
+    "too-many": Words(
+        429,
+        "Too many sign-ins from here",
+        "More sign-ins were started or failed at your address than are allowed in a short time.",
+        f"Wait a minute. {REOPEN} {_TELL}",
+    ),
+    "no-standalone": Words(
+        404,
+        "This app opens from a patient's chart",
+        "No health record is offered here to choose from.",
+        "Open a patient's chart and start the app from there.",
     ),
 }
