@@ -40,9 +40,11 @@ class SmartApp:
         self._identity = Identity(self._outside.read)
 
     async def begin(
-        self, client: Client, resource_types: Iterable[str], redirect_uri: str, launch: str | None
+        self, client: Client, resource_types: Iterable[str], redirect_uri: str, launch: str | None, by: str = ""
     ) -> Begun:
         """A launch from a registered client's FHIR base; `launch` as the EHR sent it, None for a standalone one.
+
+        `by`: the address that begins it.
 
         Raises SmartRefused: "unreachable", "discovery-missing", "discovery-incomplete", "host-unregistered".
         """
@@ -55,7 +57,7 @@ class SmartApp:
         )  # fmt: skip
         one = pending(
             tenant=client.tenant, base=base, client_id=registration.client_id, redirect_uri=redirect_uri,
-            scope=scope, launch=launch, configuration=found, began=self._clock(),
+            scope=scope, launch=launch, configuration=found, began=self._clock(), by=by,
         )  # fmt: skip
         self.launches.add(one)
         return Begun(one, request(one))

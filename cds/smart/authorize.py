@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cds.smart.discovery import Configuration
 
@@ -40,6 +40,8 @@ class Pending(Struct, frozen=True):
     """What a page without cookies brings back from its sessionStorage."""
     code: str | None = None
     """The code, once it came back in a request without the cookie."""
+    by: str = ""
+    """Whose launch it is among those that wait: the address that began it."""
 
     def __repr__(self) -> str:
         return f"Pending({self.tenant})"
@@ -59,11 +61,12 @@ class Request(Struct, frozen=True):
 
 def pending(
     *, tenant: str, base: str, client_id: str, redirect_uri: str, scope: str,
-    launch: str | None, configuration: Configuration, began: datetime,
+    launch: str | None, configuration: Configuration, began: datetime, by: str = "",
 ) -> Pending:  # fmt: skip
     """A launch with fresh secrets."""
     made = [secret() for _ in range(5)]
-    return Pending(tenant, base, client_id, redirect_uri, scope, launch, configuration, began, *made)
+    one = Pending(tenant, base, client_id, redirect_uri, scope, launch, configuration, began, *made)
+    return structs.replace(one, by=by)
 
 
 def request(one: Pending) -> Request:

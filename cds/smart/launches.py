@@ -1,7 +1,7 @@
 """Keeps the launches that are at the EHR's sign-in: each comes back once, soon, and to the browser that began it."""
 
 import hmac
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -13,7 +13,10 @@ from cds.smart.refused import SmartRefused
 
 LIFE = timedelta(minutes=10)
 LIMIT = 10_000
-"""Launches, and states that are spent; of more, the oldest is forgotten."""
+"""Launches, and states that are spent.
+
+Of more launches the oldest one is forgotten of the address that began the most: a stranger crowds out himself first.
+"""
 
 
 class Launches:
@@ -24,15 +27,22 @@ class Launches:
         self._limit = limit
         self._pending: OrderedDict[bytes, Pending] = OrderedDict()
         self._spent: OrderedDict[bytes, datetime] = OrderedDict()
+        self._by: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def add(self, one: Pending) -> None:
         self._sweep()
-        self._pending[_digest(one.state)] = one
+        self._keep(_digest(one.state), one)
         while len(self._pending) > self._limit:
-            self._pending.popitem(last=False)
+            [(most, _)] = self._by.most_common(1)
+            self._drop(next(key for key, other in self._pending.items() if other.by == most))
+
+    def of(self, by: str) -> int:
+        """How many launches of an address are at sign-in."""
+        self._sweep()
+        return self._by[by]
 
     def take(self, state: str | None) -> Pending:
         """The launch of a state, which is spent from now on.
@@ -42,7 +52,7 @@ class Launches:
         if not state:
             raise SmartRefused("state-missing")
         key, now = _digest(state), self._clock()
-        one = self._pending.pop(key, None)
+        one = self._drop(key)
         if one is None:
             raise SmartRefused("state-replayed" if key in self._spent else "state-unknown")
         self._spend(key, now)
@@ -53,7 +63,7 @@ class Launches:
     def hold(self, one: Pending, code: str) -> str:
         """Keep a launch whose code came without the cookie, under a name that its page posts back with its secret."""
         key = _digest(f"held {one.state}")
-        self._pending[key] = msgspec.structs.replace(one, code=code)
+        self._keep(key, msgspec.structs.replace(one, code=code))
         return key.hex()
 
     def claim(self, name: str, page: str) -> Pending:
@@ -65,7 +75,7 @@ class Launches:
             key = bytes.fromhex(name)
         except ValueError:
             raise SmartRefused("state-unknown") from None
-        one = self._pending.pop(key, None)
+        one = self._drop(key)
         if one is None or one.code is None:
             raise SmartRefused("state-replayed" if key in self._spent else "state-unknown")
         now = self._clock()
@@ -74,6 +84,18 @@ class Launches:
             raise SmartRefused("state-expired", one.tenant)
         if not hmac.compare_digest(page.encode(), one.page.encode()):
             raise SmartRefused("other-browser", one.tenant)
+        return one
+
+    def _keep(self, key: bytes, one: Pending) -> None:
+        self._pending[key] = one
+        self._by[one.by] += 1
+
+    def _drop(self, key: bytes) -> Pending | None:
+        one = self._pending.pop(key, None)
+        if one is not None:
+            self._by[one.by] -= 1
+            if not self._by[one.by]:
+                del self._by[one.by]
         return one
 
     def _spend(self, key: bytes, now: datetime) -> None:
@@ -85,7 +107,7 @@ class Launches:
         """Both are in order of time: what is too old stands first. An expired state may still come, and is told so."""
         before = self._clock() - 2 * LIFE
         while self._pending and next(iter(self._pending.values())).began < before:
-            self._pending.popitem(last=False)
+            self._drop(next(iter(self._pending)))
         while self._spent and next(iter(self._spent.values())) < before:
             self._spent.popitem(last=False)
 

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -65,6 +65,8 @@ class Session:
         self.launched_at = self.touched_at = clock()
         self.tickets = Tickets(clock)
         self.ended = False
+        self.cookie_only = False
+        """Its browser keeps the cookie: from then on no ticket opens anything without it."""
         self._clock = clock
         self._renew = launched.renew
         self._renewing: asyncio.Task[None] | None = None
@@ -202,6 +204,11 @@ class Sessions:
             self.close(found)
             raise SessionEnded("session-ended", found.tenant)
         return found
+
+    def ids(self) -> Iterator[str]:
+        """Of the sessions that are open."""
+        self._sweep()
+        return iter(self._open)
 
     def close(self, session: Session) -> None:
         session.end()

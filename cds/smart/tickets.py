@@ -16,7 +16,7 @@ class Tickets:
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._given: OrderedDict[bytes, datetime | None] = OrderedDict()
+        self._given: OrderedDict[bytes, tuple[datetime, bytes] | None] = OrderedDict()
 
     def give(self) -> str:
         made = secrets.token_urlsafe(24)
@@ -29,16 +29,15 @@ class Tickets:
         """Whether this session gave it: enough beside its cookie, where a page's forms are used more than once."""
         return _digest(ticket) in self._given
 
-    def spend(self, ticket: str) -> bool:
-        """Use it in a cookie's place: once, and again only within a double click."""
-        key, now = _digest(ticket), self._clock()
+    def spend(self, ticket: str, sent: str) -> bool:
+        """Use it in a cookie's place: once, and once more only where a double click has `sent` the very same."""
+        key, now, what = _digest(ticket), self._clock(), _digest(sent)
         if key not in self._given:
             return False
         first = self._given[key]
-        if first is None:
-            self._given[key] = now
-        return first is None or timedelta(0) <= now - first <= TWICE
+        self._given[key] = (now, what if first is None else b"")
+        return first is None or (first[1] == what and timedelta(0) <= now - first[0] <= TWICE)
 
 
-def _digest(ticket: str) -> bytes:
-    return sha256(ticket.encode()).digest()
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()

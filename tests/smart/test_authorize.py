@@ -21,11 +21,13 @@ from tests.smart.world import REDIRECT, Clock, World, asked, client
 URLSAFE = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def one(clock: Clock, launch: str | None = "launch-1", scope: str = "launch", **configuration: object) -> Pending:
+def one(
+    clock: Clock, launch: str | None = "launch-1", scope: str = "launch", by: str = "", **configuration: object
+) -> Pending:
     found = Configuration(AUTHORIZE, TOKEN, **configuration)  # type: ignore[arg-type]
     return pending(
         tenant="north-clinic", base=BASE, client_id=CLIENT, redirect_uri=REDIRECT, scope=scope, launch=launch,
-        configuration=found, began=clock(),
+        configuration=found, began=clock(), by=by,
     )  # fmt: skip
 
 

@@ -186,7 +186,7 @@ def test_an_action_that_the_ehr_does_not_carry_out_becomes_a_sentence(open_desk:
 
 
 def test_a_card_links_to_the_page_where_the_client_has_the_app(open_desk: Callable[..., Desk]) -> None:
-    two = Clinic(open_desk, hospital(smart={"client_id": "bedside"}), clinic())
+    two = Clinic(open_desk, hospital(smart={"client_id": "bedside", "auth": "public"}), clinic())
     linked, bare = (two.post(call(two), by).json()["cards"][0]["links"] for by in (two.hospital, two.clinic))
     assert linked[0] == {
         "label": "Open kidney failure risk details",
@@ -258,7 +258,7 @@ def test_a_token_of_a_client_that_this_site_no_longer_has_is_refused(open_desk: 
 
 
 def test_an_open_site_serves_its_one_client_to_whoever_is_on_this_machine(open_desk: Callable[..., Desk]) -> None:
-    one = clinic(smart={"client_id": "x"})
+    one = clinic(smart={"client_id": "x", "auth": "public"})
     desk = open_desk(site(trust="open-on-loopback", public_url="http://127.0.0.1:1", clients=(one,)))
     card = desk.post(desk.call(kidney())).json()["cards"][0]
     assert card["links"][0]["url"] == "http://127.0.0.1:1/smart/launch"

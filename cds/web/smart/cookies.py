@@ -6,8 +6,8 @@ from hashlib import sha256
 _PREFIX = "__Host-bedside-"
 LAUNCH_SECONDS = 10 * 60
 SESSION_SECONDS = 8 * 60 * 60
-KEPT = 12
-"""A browser's cookies of ours; a launch clears away those of sessions that are gone."""
+DROPPED = 12
+"""Of the cookies of sessions that are gone, how many one launch clears away: a proxy takes a few kB of headers."""
 
 
 def launch_cookie(handle: str) -> str:
@@ -28,6 +28,8 @@ def drop_cookie(name: str, *, embedded: bool) -> str:
     return set_cookie(name, "", 0, embedded=embedded)
 
 
-def ours(names: Iterable[str]) -> list[str]:
-    """Those of a request's cookies that this app has set."""
-    return [name for name in names if name.startswith(_PREFIX)]
+def gone(names: Iterable[str], live: Iterable[str]) -> list[str]:
+    """Those of a request's cookies that belong to no open session; a launch's own ends by itself."""
+    kept = {session_cookie(session) for session in live}
+    ours = (name for name in names if name.startswith(_PREFIX) and not name.startswith(launch_cookie("")))
+    return [name for name in ours if name not in kept][:DROPPED]

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from cds.smart import Session, SessionEnded, SmartApp, SmartRefused
 from cds.trust.clients import Client
 from cds.web.smart.cookies import session_cookie
-from cds.web.smart.headers import origin_of, page_headers
+from cds.web.smart.headers import embedded, origin_of, page_headers
 from cds.web.state import State
 
 FORM_BYTES = 64 * 1024
@@ -27,6 +27,17 @@ class Visit(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Visit({self.session!r})"
+
+
+class Knock(Struct):
+    """Whoever stands at the door of an open session, whether he has proven that it is his, and how he was let in.
+
+    Kept as `request.state.knock`, for what is said and noted when the page cannot be shown.
+    """
+
+    session: Session
+    proven: bool = False
+    visit: Visit | None = None
 
 
 class Door:
@@ -50,18 +61,23 @@ class Door:
         """As `enter`, with the session's id and the posted form at hand."""
         session = self._app.sessions.find(id)
         client = self._client(session)
+        knock = request.state.knock = Knock(session)
+        cookie = request.cookies.get(session_cookie(session.id))
+        knock.proven = by_cookie = cookie is not None and session.holds(cookie)
         if request.method not in {"GET", "HEAD"} or unsafe:
             self.check_origin(request, session.tenant)
-        cookie = request.cookies.get(session_cookie(session.id))
-        by_cookie = cookie is not None and session.holds(cookie)
+        session.cookie_only = session.cookie_only or by_cookie or not embedded(client)
         ticket = form.pop("ticket", "")
+        if not by_cookie and not session.cookie_only:
+            knock.proven = session.tickets.spend(ticket, _sent(request, form))
+        if not knock.proven:
+            raise SessionEnded("session-ended", session.tenant)
         if by_cookie and unsafe and not session.tickets.known(ticket):
             raise SmartRefused("forged", session.tenant)
-        if not by_cookie and not session.tickets.spend(ticket):
-            raise SessionEnded("session-ended", session.tenant)
         _refuse_another_patient(request, form, session)
         session.touch()
-        return Visit(session, form, session.tickets.give(), by_cookie, page_headers(client))
+        knock.visit = Visit(session, form, session.tickets.give(), by_cookie, page_headers(client))
+        return knock.visit
 
     def leave(self, session: Session) -> None:
         self._app.sessions.close(session)
@@ -114,6 +130,12 @@ async def read_form(request: Request) -> dict[str, str]:
     if len(form) != len(pairs):
         raise SmartRefused("request-unusable")
     return form
+
+
+def _sent(request: Request, form: dict[str, str]) -> str:
+    """What a double click sends again: the same form to the same page, from the same browser at the same address."""
+    address = request.client.host if request.client else ""
+    return repr((address, request.headers.get("user-agent"), request.url.path, request.url.query, sorted(form.items())))
 
 
 def _refuse_another_patient(request: Request, form: dict[str, str], session: Session) -> None:

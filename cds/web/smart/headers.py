@@ -15,9 +15,8 @@ def page_headers(client: Client | None, posts_to: str | None = None) -> dict[str
 
     X-Frame-Options cannot name a list, so that it is left out where the client has one.
     """
-    smart = client.smart if client is not None else None
-    framed = bool(smart and smart.frame_ancestors)
-    ancestors = " ".join(smart.frame_ancestors) if smart and framed else "'none'"
+    framed = embedded(client)
+    ancestors = " ".join(client.smart.frame_ancestors) if client and client.smart and framed else "'none'"
     forms = "'self'" if posts_to is None else f"'self' {origin_of(posts_to)}"
     return {
         "Content-Security-Policy": f"{_SOURCES}; form-action {forms}; frame-ancestors {ancestors}",
@@ -25,6 +24,11 @@ def page_headers(client: Client | None, posts_to: str | None = None) -> dict[str
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     } | ({} if framed else {"X-Frame-Options": "DENY"})
+
+
+def embedded(client: Client | None) -> bool:
+    """Whether an EHR may show the app in a frame, where a browser may keep no cookie."""
+    return client is not None and client.smart is not None and bool(client.smart.frame_ancestors)
 
 
 def origin_of(url: str) -> str:

@@ -11,28 +11,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cds.errors import SiteError
 from cds.smart import Begun, SentBack, Session, SmartApp, SmartRefused
 from cds.smart.app import returned
 from cds.smart.authorize import Pending
 from cds.smart.launches import handle
 from cds.smart.tokens import reason_of
 from cds.trust.clients import Client
-from cds.trust.urls import safe_url
 from cds.web.smart.audit import note_opened
 from cds.web.smart.cookies import (
-    KEPT,
     LAUNCH_SECONDS,
     SESSION_SECONDS,
     drop_cookie,
+    gone,
     launch_cookie,
-    ours,
     session_cookie,
     set_cookie,
 )
 from cds.web.smart.door import Door, read_form
 from cds.web.smart.errors import HTML, client_of, logged, problem, render
-from cds.web.smart.headers import page_headers
+from cds.web.smart.headers import embedded, page_headers
+from cds.web.smart.mounting import root
+from cds.web.smart.ready import check_smart
+from cds.web.smart.strangers import Strangers
 from cds.web.smart.words import WORDS
 from cds.web.state import State
 
@@ -44,19 +44,15 @@ log = structlog.get_logger("bedside")
 def smart_launch(state: State, app: SmartApp, door: Door) -> list[Route]:
     """The launch's routes; what they refuse is a SmartRefused, for which the application has a handler.
 
-    Raises SiteError when an EHR would have to send its users back to us without TLS.
+    Raises SiteError for a site whose apps could not sign in.
     """
-    public_url = state.site.settings.public_url
-    if public_url is not None and any(client.smart is not None for client in state.site.clients):
-        try:
-            safe_url(public_url)
-        except ValueError as fault:
-            raise SiteError(f"public_url: a sign-in comes back to it; {fault}") from None
-    road = _Road(state, app, door)
+    check_smart(state.site, app.keys)
+    strangers = Strangers(state, app)
+    road = _Road(state, app, door, strangers)
     return [
-        Route("/smart/launch", road.launch, methods=["GET"]),
-        Route("/smart/standalone", road.standalone, methods=["GET"]),
-        Route("/smart/callback", road.callback, methods=["GET", "POST"]),
+        Route("/smart/launch", strangers.counted(road.launch), methods=["GET"]),
+        Route("/smart/standalone", strangers.counted(road.standalone), methods=["GET"]),
+        Route("/smart/callback", strangers.counted(road.callback), methods=["GET", "POST"]),
         Route("/smart/logout", road.logout, methods=["POST"]),
         Route("/smart/passage.js", _script(), methods=["GET"]),
         Route("/.well-known/jwks.json", road.keys, methods=["GET"]),
@@ -64,10 +60,11 @@ def smart_launch(state: State, app: SmartApp, door: Door) -> list[Route]:
 
 
 class _Road:
-    def __init__(self, state: State, app: SmartApp, door: Door) -> None:
+    def __init__(self, state: State, app: SmartApp, door: Door, strangers: Strangers) -> None:
         self._state = state
         self._app = app
         self._door = door
+        self._strangers = strangers
 
     async def launch(self, request: Request) -> Response:
         """An EHR's launch: `iss` must be registered before anything is asked of it."""
@@ -80,14 +77,17 @@ class _Road:
         return await self._begin(request, client, launch)
 
     async def standalone(self, request: Request) -> Response:
-        """A launch from here, in which the patient is chosen at sign-in."""
-        iss = _one(request, "iss")
+        """A launch from here, in which the patient is chosen at sign-in, at an EHR that is offered or is known."""
+        iss, tenant = _one(request, "iss"), _one(request, "tenant")
         if iss is not None:
             return await self._begin(request, self._registered(iss), None)
-        clients = [one for one in self._state.site.clients if one.smart is not None and not one.revoked]
-        return Response(
-            render("standalone.html", clients=clients, root=root(request)), headers=page_headers(None), media_type=HTML
-        )
+        offered = {one.tenant: one for one in self._state.site.clients if _offered(one)}
+        if tenant in offered:
+            return await self._begin(request, self._registered(offered[tenant].fhir_base or ""), None)
+        if not offered or tenant is not None:
+            raise SmartRefused("no-standalone")
+        page = render("standalone.html", tenants=list(offered), root=root(request))
+        return Response(page, headers=page_headers(None), media_type=HTML)
 
     async def callback(self, request: Request) -> Response:
         """The way back from sign-in; POST is a page without cookies that brings its launch's secret instead."""
@@ -115,8 +115,8 @@ class _Road:
         visit = self._door.admit(request, form.pop("session", ""), form, unsafe=True)
         client = client_of(self._state, visit.session.tenant)
         self._door.leave(visit.session)
-        said = problem("logged-out", client)
-        said.headers.append("set-cookie", drop_cookie(session_cookie(visit.session.id), embedded=_embedded(client)))
+        said = problem(request, "logged-out", client)
+        said.headers.append("set-cookie", drop_cookie(session_cookie(visit.session.id), embedded=embedded(client)))
         return said
 
     async def keys(self, _: Request) -> Response:
@@ -135,14 +135,16 @@ class _Road:
     async def _begin(self, request: Request, client: Client, launch: str | None) -> Response:
         if request.method != "GET":  # Starlette lets HEAD in, and a preview of a link must not begin a sign-in
             return Response(status_code=405)
+        by = self._strangers.key(request)
+        self._strangers.refuse_more(by, client.tenant)
         services = self._state.site.tenants[client.tenant].services.values()
         types = {need.resource_type for deployed in services for need in deployed.needs}
-        begun = await self._app.begin(client, types, f"{self._door.base(request)}/smart/callback", launch)
+        begun = await self._app.begin(client, types, f"{self._door.base(request)}/smart/callback", launch, by)
         log.info("smart", reason="launched", tenant=client.tenant)
         said = _leaving(request, client, begun)
         name = launch_cookie(handle(begun.pending.state))
         said.headers.append(
-            "set-cookie", set_cookie(name, begun.pending.cookie, LAUNCH_SECONDS, embedded=_embedded(client))
+            "set-cookie", set_cookie(name, begun.pending.cookie, LAUNCH_SECONDS, embedded=embedded(client))
         )  # fmt: skip
         return said
 
@@ -171,12 +173,13 @@ class _Road:
             raise
         log.info("smart", reason="opened", tenant=client.tenant)
         home = f"{root(request)}/smart/app/{session.id}{self._page(session)}"
+        session.cookie_only = by_cookie
         if by_cookie:
             said = Response(status_code=303, headers={**page_headers(client), "Location": home})
         else:
             page = render("entering.html", action=home, ticket=session.tickets.give(), root=root(request))
             said = Response(page, headers=page_headers(client), media_type=HTML)
-        for line in self._cookies(request, one, session, embedded=_embedded(client)):
+        for line in self._cookies(request, one, session, embedded=embedded(client)):
             said.headers.append("set-cookie", line)
         return said
 
@@ -188,17 +191,16 @@ class _Road:
         return f"/{named[0]}" if len(named) == 1 else ""
 
     def _cookies(self, request: Request, one: Pending, session: Session, *, embedded: bool) -> list[str]:
-        """This session's cookie; the launch's goes, and so do the oldest when a day's charts have left many."""
-        gone = ours(request.cookies)[:-KEPT]
-        stale = {launch_cookie(handle(one.state)), *gone} - {session_cookie(session.id)}
+        """This session's cookie. The launch's goes, and so do those of sessions that are gone, but no open chart's."""
+        stale = [launch_cookie(handle(one.state)), *gone(request.cookies, self._app.sessions.ids())]
         made = set_cookie(session_cookie(session.id), session.new_cookie(), SESSION_SECONDS, embedded=embedded)
-        return [made, *(drop_cookie(name, embedded=embedded) for name in sorted(stale))]
+        return [made, *(drop_cookie(name, embedded=embedded) for name in stale)]
 
 
 def _leaving(request: Request, client: Client, begun: Begun) -> Response:
     """A redirect where a cookie will do; in a frame a page, whose script keeps the launch's secret in its tab."""
     asked = begun.request
-    in_a_tab = request.headers.get("sec-fetch-dest") == "document" or not _embedded(client)
+    in_a_tab = request.headers.get("sec-fetch-dest") == "document" or not embedded(client)
     if in_a_tab and not asked.post:
         return Response(status_code=303, headers={**page_headers(client), "Location": asked.url})
     page = render(
@@ -220,13 +222,8 @@ def _again(one: Pending) -> str:
     return f"launch?iss={iss}&launch={quote(one.launch, safe='')}"
 
 
-def root(request: Request) -> str:
-    """The path at which a proxy mounts the whole server, before each of our own paths."""
-    return str(request.scope.get("root_path", ""))
-
-
-def _embedded(client: Client | None) -> bool:
-    return client is not None and client.smart is not None and bool(client.smart.frame_ancestors)
+def _offered(client: Client) -> bool:
+    return client.smart is not None and client.smart.standalone and not client.revoked
 
 
 def _one(request: Request, name: str) -> str | None:

@@ -33,7 +33,7 @@ OURS = {"sec-fetch-site": "same-origin"}
 
 
 class Clinic:
-    """One server. Its page answers with what the door let through; posted, it counts as a change."""
+    """One server. Its page reads nothing and answers with what the door let through; its /save counts as a change."""
 
     def __init__(self, router: respx.MockRouter, keys: OwnKeys | None, *tables: Any, **settings: Any) -> None:
         self.clock = Clock()
@@ -53,9 +53,11 @@ class Clinic:
             middleware=[Middleware(Guard, loopback_only=True)],
             exception_handlers={SmartRefused: on_refused(self.state)},
         )
+        self.app.state.bedside = self.state
 
     async def _page(self, request: Request) -> Response:
         visit = await self.door.enter(request)
+        await visit.session.access()
         said = {"patient": visit.session.patient_id, "ticket": visit.ticket, "by_cookie": visit.by_cookie}
         return JSONResponse(said, headers=visit.headers)
 
@@ -101,6 +103,15 @@ class Browser:
         back = self.get(self.sign_in(self.launch(launch), patient))
         assert back.status_code == 303, back.text
         return back.headers["location"]
+
+    def entered(self, patient: str = "patient-7") -> tuple[str, str]:
+        """The path of a session, from a launch in a frame without cookies, and the ticket that opens it."""
+        left = self.launch(sec_fetch_dest="iframe")
+        back = self.get(self.sign_in(left, patient))
+        entering = self.post("/smart/callback", {"launch": field(back, "launch"), "secret": data(left, "secret")})
+        action = re.search(r'action="([^"]+)"', entering.text)
+        assert action, entering.text
+        return html.unescape(action[1]), field(entering, "ticket")
 
 
 def asked(left: httpx.Response) -> dict[str, str]:

@@ -180,9 +180,6 @@ def raising(clinic: Clinic) -> Callable[[SmartRefused], httpx.Response]:
     return shown
 
 
-@pytest.mark.proves(
-    "S19", "401 in mid-session, a refused refresh and a refused resource: one page each, nothing clinical"
-)
 @pytest.mark.parametrize("reason", get_args(Reason))
 def test_every_reason_has_words_that_say_what_to_do(
     raising: Callable[[SmartRefused], httpx.Response], reason: Reason
