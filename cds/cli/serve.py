@@ -120,7 +120,7 @@ def run(
         configuration(application, host, port, settings.proxies),
         state,
         drain_seconds=settings.drain_seconds,
-        reload=Reload(state, read) if read else None,
+        reload=Reload(state, read, keys) if read else None,
     )
     server.run()
 

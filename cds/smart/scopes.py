@@ -18,13 +18,13 @@ def wanted(
     SMART 2 letters unless the server does not know them (capability permission-v2), then SMART 1 words.
     """
     v2 = "permission-v2" in capabilities
-    read, create = ("rs", "c") if v2 else ("read", "write")
+    read, save_by = ("rs", ("crs",)) if v2 else ("read", ("read", "write"))  # read, so as to save nothing twice
     scopes = ["openid", "fhirUser", "launch" if ehr_launch else "launch/patient"]
     if ehr_launch and ("permission-online" in capabilities or "online_access" in scopes_supported):
         scopes.append("online_access")
     scopes += [f"patient/{kind}.{read}" for kind in sorted({*resource_types, "Patient"})]
     if save:
-        scopes.append(f"patient/RiskAssessment.{create}")
+        scopes += [f"patient/RiskAssessment.{rights}" for rights in save_by]
     return " ".join(scopes)
 
 

@@ -9,7 +9,9 @@ from cds.errors import BedsideError, SiteError
 from cds.settings import Settings
 from cds.site import Site
 from cds.site.proven import proven
+from cds.trust.own_keys import OwnKeys
 from cds.web.keeping import keep, let_go_later
+from cds.web.smart.ready import check_smart
 from cds.web.state import State
 
 log = structlog.get_logger("bedside")
@@ -24,9 +26,10 @@ FIXED = (
 class Reload:
     """One reload at a time. A site that cannot be served leaves the old one in place, and readiness says "stale"."""
 
-    def __init__(self, state: State, read: Callable[[], Site]) -> None:
+    def __init__(self, state: State, read: Callable[[], Site], keys: OwnKeys | None = None) -> None:
         self._state = state
         self._read = read
+        self._keys = keys
         self._one = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -57,6 +60,7 @@ class Reload:
         site = proven(self._read())
         if changed := _fixed(self._state.site.settings, site.settings):
             raise SiteError(f"{', '.join(changed)} cannot change while it runs: restart")
+        check_smart(site, self._keys)
         return site
 
     async def _kept(self, why: str) -> bool:

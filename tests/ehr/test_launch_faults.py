@@ -23,7 +23,7 @@ OF_THE_INSIDE = ("Traceback", 'File "', ".py", "Error(", "Exception", "access_to
 
 READ = ("Condition", "Encounter", "Observation", "Patient", "Procedure")
 ASKED = frozenset({
-    "openid", "fhirUser", "launch", "online_access", "patient/RiskAssessment.c",
+    "openid", "fhirUser", "launch", "online_access", "patient/RiskAssessment.crs",
     *(f"patient/{kind}.rs" for kind in READ),
 })  # fmt: skip
 Fault = tuple[dict[str, Any], Reason]
@@ -142,7 +142,7 @@ def test_a_withheld_scope_is_named_and_nothing_is_calculated(hospital: Clinic) -
     assert "Kidney failure risk not calculated: needed data could not be read." in text
     assert "the launch did not grant the right to read Observation" in text
     assert "%" not in text
-    hospital.behave(withheld=frozenset({"patient/RiskAssessment.c"}))
+    hospital.behave(withheld=frozenset({"patient/RiskAssessment.crs"}))
     without = hospital.visitor().launch(PATIENT)
     assert "15.4%" in without.text
     assert "Save this risk to the chart" not in without.text

@@ -63,7 +63,7 @@ def test_the_request_says_whose_data_and_how_much(registered: Clinic, opened: tu
         not standalone, not standalone, standalone,
     )  # fmt: skip
     assert {one for one in scopes if one.startswith("patient/")} == {
-        *(f"patient/{kind}.rs" for kind in READ), "patient/RiskAssessment.c",
+        *(f"patient/{kind}.rs" for kind in READ), "patient/RiskAssessment.crs",
     }  # fmt: skip
     assert {"openid", "fhirUser"} <= set(scopes)
     assert "offline_access" not in scopes

@@ -23,7 +23,7 @@ def test_scopes_name_each_type_and_nothing_more() -> None:
         "patient/Condition.read", "patient/Observation.read", "patient/Patient.read", "patient/RiskAssessment.write"
     ]  # fmt: skip
     saving = wanted(types, V2, ehr_launch=True, save=True)
-    assert set(saving.split()) - set(ehr.split()) == {"patient/RiskAssessment.c"}
+    assert set(saving.split()) - set(ehr.split()) == {"patient/RiskAssessment.crs"}
     assert not any("*" in scope for scope in (ehr, alone, old, saving))
 
 
@@ -40,7 +40,7 @@ def test_access_outlives_the_user_never_and_the_click_where_the_server_can() -> 
 async def test_the_registration_decides_whether_writing_is_asked_for(world: World) -> None:
     for save in (True, False):
         sent = asked(await world.begin(client(save=save)))
-        assert ("patient/RiskAssessment.c" in sent["scope"].split()) is save
+        assert ("patient/RiskAssessment.crs" in sent["scope"].split()) is save
 
 
 @pytest.mark.proves("S11", "18 grants: a type that is missing, filtered or only half granted is named")

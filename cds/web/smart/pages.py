@@ -34,6 +34,7 @@ from cds.smart import SmartRefused, lacking
 from cds.web.smart import charts, saving, views
 from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
+from cds.web.smart.mounting import root
 from cds.web.smart.rendering import page
 from cds.web.smart.visiting import Access, Note, Outcome, Session, Visit
 from cds.web.state import State
@@ -117,7 +118,7 @@ class Pages:
             await self._record(said, deployed, msgspec.json.encode(view), cards, "smart-page")
         await self.note("page-view", visit.session, looked.at, "success", {"page": "overview"})
         here = _overview_path(request, visit)
-        return page("overview.html", visit.headers, view=view, visit=visit, overview=here, root=_root(request))
+        return page("overview.html", visit.headers, view=view, visit=visit, overview=here, root=root(request))
 
     async def service(self, request: Request, visit: Visit) -> Response:
         """One service's page."""
@@ -228,7 +229,7 @@ def _rendered(request: Request, visit: Visit, view: views.Page) -> Response:
         visit=visit,
         overview=overview,
         path=f"{overview}/{view.service}",
-        root=_root(request),
+        root=root(request),
         scales=[charts.scale(number) for number in view.numbers],
         lines=charts.lines(view.course) if view.course else (),
         bars=charts.bars(view.terms.terms) if view.terms else (),
@@ -254,12 +255,11 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     where = getattr(error, "where", "")
     log.warning("page not shown", correlation=correlation, kind=type(error).__name__, status=status, where=where)
     headers = {**visit.headers, **({"Retry-After": "60"} if status == 503 else {})}
-    return page("problem.html", headers, status, head=head, what=what, correlation=correlation, root=_root(request))
-
-
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", ""))
+    service = request.path_params.get("service")
+    again = f"{_overview_path(request, visit)}/{service}" if service else _overview_path(request, visit)
+    said = {"head": head, "what": what, "correlation": correlation, "visit": visit, "again": again}
+    return page("problem.html", headers, status, root=root(request), **said)
 
 
 def _overview_path(request: Request, visit: Visit) -> str:
-    return f"{_root(request)}/smart/app/{visit.session.id}"
+    return f"{root(request)}/smart/app/{visit.session.id}"
