@@ -63,14 +63,12 @@ def _checks(site: Site, folder: Path | None) -> Iterator[tuple[str, str | None]]
         yield f"service {name}", site.unavailable.get(name)
     yield "trust", None if site.settings.trust else _NOBODY
     yield "signing keys", _fault(lambda: own_keys(site.settings, folder))
-    yield "spool", _fault(lambda: spool_folder(site.settings))
+    yield "spool", _fault(lambda: spool_folder(site.settings)) or _aside(site.settings.spool)
     yield "ledger", _fault(lambda: open_ledger(site.settings).close())
-    if (spool := site.settings.spool) is not None:
-        yield "spool", _aside(spool)
 
 
-def _aside(spool: Path) -> str | None:
-    names = set_aside(spool)
+def _aside(spool: Path | None) -> str | None:
+    names = set_aside(spool) if spool is not None else []
     if not names:
         return None
     return (
