@@ -20,7 +20,8 @@ def test_scopes_name_each_type_and_nothing_more() -> None:
     assert alone == "openid fhirUser launch/patient patient/Condition.rs patient/Observation.rs patient/Patient.rs"
     old = wanted(types, ("permission-v1",), ehr_launch=True, save=True)
     assert old.split()[3:] == [
-        "patient/Condition.read", "patient/Observation.read", "patient/Patient.read", "patient/RiskAssessment.write"
+        "patient/Condition.read", "patient/Observation.read", "patient/Patient.read", "patient/RiskAssessment.read",
+        "patient/RiskAssessment.write"
     ]  # fmt: skip
     saving = wanted(types, V2, ehr_launch=True, save=True)
     assert set(saving.split()) - set(ehr.split()) == {"patient/RiskAssessment.crs"}
