@@ -189,7 +189,10 @@ def clinic(
     """
     port, ehr_port = ports or (free_port(), free_port())
     ours, theirs = f"http://localhost:{port}", f"http://127.0.0.1:{ehr_port}"
-    registration = {"client_id": CLIENT_ID, "auth": SIGNED, "save": True, "frame_ancestors": [theirs], **(smart or {})}
+    registration = {
+        "client_id": CLIENT_ID, "auth": SIGNED, "save": True, "frame_ancestors": [theirs], "standalone": True,
+        **(smart or {}),
+    }  # fmt: skip
     keys_url = f"{ours}/.well-known/jwks.json" if registration["auth"] == SIGNED else None
     known = App(client_id=CLIENT_ID, redirect_uris=(f"{ours}/smart/callback",), jwks_url=keys_url)
     table = {
