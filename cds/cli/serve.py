@@ -71,7 +71,7 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         "issuer": f"{base}/demo/auth",
         "jwks_url": f"{base}/demo/auth/jwks",
         "fhir_base": f"{base}/demo/fhir",
-        "smart": {"client_id": DEMO_APP, "frame_ancestors": [base], "save": True},
+        "smart": {"client_id": DEMO_APP, "frame_ancestors": [base], "save": True, "standalone": True},
     }
     return read_settings(
         site,

@@ -145,6 +145,6 @@ def test_an_ehr_of_the_older_sort_is_understood(fresh: Callable[..., Clinic]) ->
     assert NUMBER in page.text
     scopes = older.listening.of("/authorize")[-1]["scope"].split()
     assert {one for one in scopes if one.startswith("patient/")} == {
-        *(f"patient/{kind}.read" for kind in READ), "patient/RiskAssessment.write",
+        *(f"patient/{kind}.read" for kind in READ), "patient/RiskAssessment.read", "patient/RiskAssessment.write",
     }  # fmt: skip
     assert older.answers()[-1].user == CLINICIAN
