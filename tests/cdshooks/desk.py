@@ -21,6 +21,8 @@ from tests.cdshooks.charts import AT, Json, request
 SERVICE = "kidney-failure-risk"
 PATH = f"/cds-services/{SERVICE}"
 JSON = {"content-type": "application/json"}
+KEYRING = Keyring.generate()
+"""Of this run: an empty ledger is signed once, and copied."""
 
 
 def settings(
@@ -53,7 +55,7 @@ class Desk:
         self.site = served
         self.database = folder / "ledger.sqlite"
         shutil.copy(empty, self.database)
-        self.ledger = Ledger.open(f"sqlite:///{self.database}", Keyring.generate())
+        self.ledger = Ledger.open(f"sqlite:///{self.database}", KEYRING)
         self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now, trust=trust, keys=keys)
         self.http = TestClient(
             self.app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False

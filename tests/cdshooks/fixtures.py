@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from cds.ledger import Keyring, Ledger
+from cds.ledger import Ledger
 from cds.trust import Trust
 from cds.trust.own_keys import OwnKeys
-from tests.cdshooks.desk import Desk, site
+from tests.cdshooks.desk import KEYRING, Desk, site
 
 
 @pytest.fixture(scope="session")
 def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger with its tables and nothing in them, to be copied."""
     path = tmp_path_factory.mktemp("ledger") / "empty.sqlite"
-    Ledger.open(f"sqlite:///{path}", Keyring.generate(), create=True).close()
+    Ledger.open(f"sqlite:///{path}", KEYRING, create=True).close()
     return path
 
 

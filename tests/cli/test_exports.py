@@ -156,4 +156,3 @@ def test_what_a_chart_says_is_printed_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps(held))
     assert name in bedside("score", str(tmp_path), "--region", "elsewhere").stdout
     assert "urn:[/x]|[link]:heart:" in bedside("check", str(tmp_path), "--region", "elsewhere").stdout
-    assert "[models.kfre]" in bedside("models").stdout

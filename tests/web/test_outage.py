@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cds.ledger import Keyring, Ledger
+from cds.ledger import Ledger
 from tests.cdshooks.charts import kidney
-from tests.cdshooks.desk import PATH, Desk, outcome, site
+from tests.cdshooks.desk import KEYRING, PATH, Desk, outcome, site
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def spooling(tmp_path: Path, empty_ledger: Path) -> Iterator[Desk]:
     """A server with a spool, whose ledger waits not long."""
     desk = Desk(site(), tmp_path, empty_ledger)
     desk.ledger.close()
-    served = Ledger.open(f"sqlite:///{desk.database}", Keyring.generate(), deadline=0.3, spool=tmp_path / "spool")
+    served = Ledger.open(f"sqlite:///{desk.database}", KEYRING, deadline=0.3, spool=tmp_path / "spool")
     desk.ledger = desk.state.ledger = served
     desk.state.metrics.spooled.set_function(served.spooled)
     yield desk

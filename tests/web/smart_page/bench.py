@@ -12,7 +12,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger
+from cds.ledger import AnswerRecord, FeedbackRecord, Ledger
 from cds.site import Site
 from cds.smart import SessionEnded
 from cds.web.app import create_app
@@ -20,7 +20,7 @@ from cds.web.smart.app import smart_app
 from cds.web.smart.visiting import Session
 from fhir_fixtures.search import read, search
 from tests.cdshooks.charts import AT, Json
-from tests.cdshooks.desk import SERVICE, site
+from tests.cdshooks.desk import KEYRING, SERVICE, site
 
 BASE = "https://ehr.example/fhir"
 TICKET = "ticket-0123456789"
@@ -151,7 +151,7 @@ class App:
         )
         self.ledger_path = folder / "ledger.sqlite"
         shutil.copy(empty, self.ledger_path)
-        self.ledger = Ledger.open(f"sqlite:///{self.ledger_path}", Keyring.generate())
+        self.ledger = Ledger.open(f"sqlite:///{self.ledger_path}", KEYRING)
         self.app = create_app(self.site, self.ledger, clock=lambda: self.now)
         self.door = KnownDoor(launch, by_cookie=by_cookie)
         self.app.router.routes[:0] = smart_app(self.app.state.bedside, self.door, note)  # before the real door's
