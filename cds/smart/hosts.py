@@ -6,11 +6,10 @@ from urllib.parse import urljoin, urlsplit
 from cds.fhir.addresses import names_loopback
 from cds.fhir.http import askable
 from cds.smart.refused import SmartRefused
-from cds.trust.urls import safe_url
+from cds.trust.urls import plain_host, safe_url
 
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_NETLOC = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?", re.IGNORECASE | re.ASCII)
-_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
+_ADDRESS = re.compile(r"[0-9.]+")
+_IPV6 = re.compile(r"[0-9a-f:.]+")
 _PUBLIC = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "gouv", "ne", "net", "nhs", "nom", "or", "org"})
 """Below a country these are no organisation's: clinic.co.uk and bank.co.uk share no site."""
 
@@ -26,12 +25,21 @@ def endpoint(base: str, url: str, hosts: tuple[str, ...] = ()) -> str:
         netloc = urlsplit(found).netloc
     except ValueError:
         raise SmartRefused("discovery-incomplete") from None
-    if not askable(found) or not _NETLOC.fullmatch(netloc):
-        raise SmartRefused("discovery-incomplete")
     host = urlsplit(found).hostname or ""
+    if not askable(found) or not _plain(netloc, host):
+        raise SmartRefused("discovery-incomplete")
     if not registered(base, host, hosts):
         raise SmartRefused("host-unregistered", host=host)
     return found
+
+
+def _plain(netloc: str, host: str) -> bool:
+    """Whether it is a host with or without a port, and nothing that could end a word of a header."""
+    if not netloc.lower().removeprefix("[").startswith(host):
+        return False
+    port = netloc.lower().removeprefix(f"[{host}]" if ":" in host else host)
+    labels = bool(_IPV6.fullmatch(host)) if ":" in host else plain_host(host)
+    return labels and (not port or (port[0] == ":" and port[1:].isdecimal()))
 
 
 def registered(base: str, host: str, hosts: tuple[str, ...]) -> bool:
@@ -46,7 +54,7 @@ def _one_site(one: str, other: str) -> bool:
     """The same host, or a parent domain of two labels or more that is no country's common one; addresses have none."""
     if one == other:
         return True
-    if _ADDRESS.fullmatch(one) or _ADDRESS.fullmatch(other):
+    if any(":" in name or _ADDRESS.fullmatch(name) for name in (one, other)):
         return False
     shared: list[str] = []
     for left, right in zip(reversed(one.split(".")), reversed(other.split(".")), strict=False):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 NAME = 255
 """Characters in an issuer, a jti or any other name that is compared, kept or logged."""
 
@@ -42,8 +42,13 @@ def issuer_name(issuer: str) -> str:
     return issuer
 
 
+def plain_host(host: str) -> bool:
+    """Whether it is a name in lower case, or an IPv4 address: labels of letters, digits, - and _."""
+    return len(host) <= NAME and all(map(_LABEL.fullmatch, host.split(".")))
+
+
 def host_name(host: str) -> str:
-    if len(host) > NAME or not _HOST.fullmatch(host) or host in _LOOPBACK:
+    if not plain_host(host) or host in _LOOPBACK:
         raise ValueError("a host is written as in login.example.org: lower case, no scheme, port or path, not loopback")
     return host
 

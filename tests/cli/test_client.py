@@ -103,6 +103,9 @@ def test_every_option_reaches_the_registration(folder: Path, tmp_path: Path) -> 
         "algorithm": "RS384",
         "frame_ancestors": ("https://third.example.org",),
         "save": True,
+        "hosts": (),
+        "identity": "required",
+        "standalone": False,
     }
 
 

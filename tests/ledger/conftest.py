@@ -59,7 +59,7 @@ def keyring() -> Keyring:
 
 @pytest.fixture
 def ledger(ledger_url: str, keyring: Keyring) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url, keyring, create=True) as opened:
+    with Ledger.open(ledger_url, keyring, create=True, deadline=15.0) as opened:
         yield opened
 
 

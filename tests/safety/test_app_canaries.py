@@ -180,6 +180,8 @@ def secrets_of(road: Road) -> set[str]:
     return found | {value for value in road.browser.http.cookies.values() if len(value) > 20}
 
 
+_WAY_BACK = re.compile(r'<p><a class="go" [^<]*</a></p>|<form method="post" [^>]*class="go-form">.*?</form>', re.DOTALL)
+"""To the reader's own session, whose next ticket a page that could not be shown carries as every page does."""
 _SPENT = {"code", "code_verifier", "client_assertion", "refresh_token"}
 
 
@@ -202,7 +204,7 @@ def test_r26_r12_nothing_of_a_record_or_a_launch_leaves_the_app(
     for name, one in PATHS.items():
         said = one(road)
         statuses[name] = said.status_code
-        failed += [said.text, str(said.headers)]
+        failed += [_WAY_BACK.sub("", said.text), str(said.headers)]
         assert leaks([said.text, str(said.headers)]) == set(), name
         assert said.headers["cache-control"] == "no-store", name
         assert said.headers["referrer-policy"] == "no-referrer", name

@@ -92,9 +92,8 @@ def _visit(request: Request) -> Visit | None:
 
 
 def _again(request: Request, visit: Visit) -> str:
-    """The page that was asked for; what a form was to do there is not done a second time."""
-    service = request.path_params.get("service")
-    return f"{root(request)}/smart/app/{visit.session.id}" + (f"/{service}" if service else "")
+    """The session's first page: nothing else of the address, which anybody may have written, is repeated."""
+    return f"{root(request)}/smart/app/{visit.session.id}"
 
 
 def client_of(state: State, tenant: str | None) -> Client | None:

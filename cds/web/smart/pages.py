@@ -255,8 +255,7 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     where = getattr(error, "where", "")
     log.warning("page not shown", correlation=correlation, kind=type(error).__name__, status=status, where=where)
     headers = {**visit.headers, **({"Retry-After": "60"} if status == 503 else {})}
-    service = request.path_params.get("service")
-    again = f"{_overview_path(request, visit)}/{service}" if service else _overview_path(request, visit)
+    again = _overview_path(request, visit)  # nothing else of the address, which anybody may have written
     said = {"head": head, "what": what, "correlation": correlation, "visit": visit, "again": again}
     return page("problem.html", headers, status, root=root(request), **said)
 
