@@ -75,7 +75,7 @@ def application(base: str, folder: Path, name: str, transport: httpx.AsyncBaseTr
         "issuer": ISSUER,
         "jwks": {"keys": [ECKey.generate_key("P-384", {"kid": "ec"}).as_dict(private=False)]},
         "fhir_base": base,
-        "smart": {"client_id": "bedside", "auth": "public", "save": True},
+        "smart": {"client_id": "bedside", "identity": "optional", "auth": "public", "save": True},
     }
     settings = read_settings(SITE, trust="clients", public_url=BASE, clients=(client,))
     upgrade(str(settings.ledger))
