@@ -256,6 +256,6 @@ def _member_at_fault(error: msgspec.ValidationError, value: dict[str, Any]) -> s
     if any(words in str(error) for words in _BEYOND):
         return None
     member = unreadable(error).path.partition(".")[0].partition("[")[0]
-    if member == "code" and value.get("resourceType") not in _CODED:
+    if member == "code" and str(value.get("resourceType")) not in _CODED:
         return member  # a PractitionerRole, which nobody reads, has a list of them
     return member if member in value and member not in _NEVER_LEFT_OUT else None

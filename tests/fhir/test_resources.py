@@ -171,3 +171,9 @@ def test_depth_is_counted_outside_strings(depth: int, deep: bool) -> None:
     assert (
         too_deep(b'\n{"a":"' + b"[" * 100 + b'\\"","b":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}", 64) is deep
     )
+
+
+@pytest.mark.parametrize("kind", [[], {}, [["Observation"]], 7, None, True])
+def test_a_type_that_is_no_text_is_unreadable_and_no_fault_of_ours(kind: object) -> None:
+    with pytest.raises(UnreadableResource):
+        read_leniently({"resourceType": kind, "code": {"coding": [True]}, "id": 7})
