@@ -80,6 +80,14 @@ class UnreadableResource(BedsideError):
         self.path = path
 
 
+class ExportUnreadable(BedsideError):
+    """A file of an export cannot be read as a whole, so nobody can be scored from it. The message names the file."""
+
+
+class RunInterrupted(BedsideError):
+    """A batch run stopped before its end: what it had done is kept, and --resume goes on from there."""
+
+
 class Overloaded(BedsideError):
     """Too much work, too little time, or the server is draining. Ask again in `retry_after` seconds."""
 

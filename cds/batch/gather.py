@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from cds.batch.answers import bases_of
 from cds.batch.documents import Reject, resources
 from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart, Located
@@ -27,7 +28,7 @@ class Gathered(Struct):
     def charts(self, vocabulary: Vocabulary) -> Iterator[tuple[str, Chart | DataUnavailable]]:
         """Each patient's chart, or why there is none."""
         for patient_id, located in self.patients.items():
-            identity = Identity(patient_id, _bases(located))
+            identity = Identity(patient_id, bases_of(located))
             try:
                 yield patient_id, Chart.of(located, identity, vocabulary)
             except DataUnavailable as error:
@@ -84,10 +85,3 @@ def _names(found: Iterable[Located]) -> dict[str, str]:
                 if link.type == "replaces" and link.other and link.other.reference:
                     names.setdefault(split(link.other.reference)[1], resource.id)
     return names
-
-
-def _bases(located: Iterable[Located]) -> set[str]:
-    """The one server that absolute references of a chart name; two of them are two patients until somebody says not."""
-    references = (s.reference for r, _ in located if (s := subject_of(r)) and s.reference)
-    bases = {base for base, _ in map(split, references) if base}
-    return bases if len(bases) == 1 else set()

@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 from rich.table import Table
 
+from cds.batch.answers import Answer, Rejected, answer
 from cds.batch.gather import Gathered
+from cds.batch.prefilter import Engine
 from cds.cli.common import (
     REJECTS,
     USAGE,
@@ -25,11 +27,9 @@ from cds.cli.common import (
     tell_rejects,
     told,
 )  # fmt: skip
-from cds.errors import BedsideError, DataUnavailable, WrongPatient
-from cds.fhir.chart import Chart
+from cds.cli.population import score_population
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
-from cds.risk.scoring import score
 from cds.risk.snapshot import estimates, inputs
 from cds.settings import read_settings
 from cds.site import Site, load_site
@@ -37,23 +37,48 @@ from cds.site import Site, load_site
 
 def score_files(
     files: Annotated[
-        list[Path],
-        typer.Argument(help="Bundles, NDJSON files, folders of them, or - for standard input."),
+        list[str],
+        typer.Argument(
+            help="An export: folders, NDJSON files, URLs. Without --out Bundles too, or - for standard input."
+        ),
     ],
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="A model id; may be repeated. Default: kfre-4.")
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--models", "--model", help="Model ids, with commas or repeated. Default: kfre-4."),
+    ] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Write scores.parquet, RiskAssessment.ndjson and run.json there.")
     ] = None,
     site: SiteOption = None,
     region: RegionOption = None,
     at: AtOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(help="local, or spark (needs the extra of that name).")
+    ] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    prior: Annotated[
+        Path | None, typer.Option(help="The --out of the run before: this export brings what changed since.")
+    ] = None,
+    prefilter: Annotated[Engine, typer.Option(help="How lines are searched for codes: aho, rg, or none.")] = "aho",
     json: JsonOption = False,
 ) -> None:
-    """Score every patient of bundles or NDJSON files. Exit code 3 when something had to be rejected."""
+    """Score every patient of an export. Exit code 3 when something had to be rejected."""
+    names = tuple(name for given in models or ["kfre-4"] for name in given.split(",") if name)
     with told():
-        found = load_site(site, read_settings(site, region=region, default_stage="live"))
-        models = [_model(found, name) for name in model or ["kfre-4"]]
-    gathered = read_export(files)
-    lines = list(_lines(gathered, found, models, instant(at)))
+        settings = read_settings(site, region=region, default_stage="live")
+        found = load_site(site, settings)
+        chosen = [_model(found, name) for name in names]
+    if out_folder is not None:
+        score_population(
+            files, out_folder, site=site, settings=settings, models=names, at=instant(at), workers=workers,
+            spark=engine == "spark", resume=resume, prefilter=prefilter, prior=prior, as_json=json,
+        )  # fmt: skip
+        return
+    if resume or prior or workers or engine != "local":
+        stop(USAGE, "--resume, --prior, --workers and --engine go with --out")
+    gathered = read_export([Path(file) for file in files])
+    lines = list(_lines(gathered, found, chosen, instant(at)))
     if json:
         for line in lines:
             typer.echo(msgspec.json.encode(line).decode())
@@ -75,26 +100,12 @@ def _lines(gathered: Gathered, site: Site, models: list[RiskModel], at: datetime
     for patient_id, chart in gathered.charts(site.vocabulary):
         for model in models:
             base = {"patient": patient_id, "model": model.id, "version": model.version, "at": at}
-            yield {**base, **_outcome(model, chart, at)}
+            yield {**base, **_told(answer(model, chart, at))}
 
 
-def _outcome(model: RiskModel, chart: Chart | DataUnavailable, at: datetime) -> dict[str, Any]:
-    """One patient under one model; what fails here fails for nobody else."""
-    if isinstance(chart, DataUnavailable):
-        return _rejected(chart)
-    try:
-        return _told(next(score(model, (chart,), at)))
-    except BedsideError as error:
-        return _rejected(error)
-
-
-def _rejected(error: BedsideError) -> dict[str, Any]:
-    reason = "unavailable" if isinstance(error, DataUnavailable) else "failed"
-    reason = "identity" if isinstance(error, WrongPatient) else reason
-    return {"outcome": "rejected", "reason": reason, "text": error.message}
-
-
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _told(outcome: Answer) -> dict[str, Any]:
+    if isinstance(outcome, Rejected):
+        return {"outcome": "rejected", "reason": outcome.reason, "text": outcome.text}
     said: dict[str, Any] = {"inputs": _inputs(outcome), "cautions": outcome.cautions}
     if isinstance(outcome, NotScored):
         return {"outcome": "not-scored", "reason": outcome.reason, "text": outcome.text, **said}

@@ -66,9 +66,9 @@ def system_named(uri: str | None) -> str | None:
     return _SYSTEM_OF.get(uri or "")
 
 
-def normal(code: str) -> str:
-    """Upper-case without dots: hospitals send N18.6, N186 and n186 for one diagnosis."""
-    return code.upper().replace(".", "")
+def normal(system: str, code: str) -> str:
+    """Upper-case, and of an ICD without dots: hospitals send N18.6, N186 and n186 for one diagnosis."""
+    return code.upper().replace(".", "") if system.startswith("icd") else code.upper()
 
 
 class Entry(Struct, frozen=True):
@@ -95,14 +95,14 @@ class CodeSet:
     def _by_match(self) -> dict[Match, list[tuple[str, str]]]:
         found: dict[Match, list[tuple[str, str]]] = {"exact": [], "prefix": [], "range": [], "except": [], "never": []}
         for entry in self.entries:
-            found[entry.match].append((entry.system, normal(entry.code)))
+            found[entry.match].append((entry.system, normal(entry.system, entry.code)))
         return found
 
     def holds(self, system: str, code: str) -> bool:
         """Whether the set means this code of the code system with that short name."""
         if system == "bedside":
             return code == self.name
-        code = normal(code)
+        code = normal(system, code)
         if (system, code) in self._by_match["exact"]:
             return True
         if any(s == system and low <= code <= high for s, low, high in self._ranges if len(code) == len(low)):
@@ -112,7 +112,7 @@ class CodeSet:
 
     def bars(self, system: str, code: str) -> bool:
         """Whether a resource with this code is not meant, whatever its other codings say."""
-        return (system, normal(code)) in self._by_match["never"]
+        return (system, normal(system, code)) in self._by_match["never"]
 
     @cached_property
     def _ranges(self) -> list[tuple[str, str, str]]:
@@ -153,6 +153,12 @@ class Vocabulary:
         self.local = dict(local or {})
         self.units = dict(units or {})
         self._known: dict[TypeOfCoding, tuple[str, ...]] = {}
+
+    def only(self, sets: Iterable[CodeSet]) -> "Vocabulary":
+        """The same vocabulary for some of its sets."""
+        kept = {s.name: s for s in sets}
+        local = {coding: name for coding, name in self.local.items() if name in kept}
+        return Vocabulary(kept.values(), local, self.units)
 
     def sets_of(self, system: str | None, code: str | None) -> tuple[str, ...]:
         """Names of the sets that hold this coding; empty for most codings of a chart."""

@@ -15,7 +15,7 @@ ABSENT = msgspec.Raw()
 """A member that is kept as JSON, and decoded by those few who read it, was not there."""
 
 
-class Element(Struct, gc=False, frozen=True, rename="camel"):
+class Element(Struct, gc=False, frozen=True, rename="camel", omit_defaults=True):
     """A FHIR element. Every member may be absent or null; a member of the wrong JSON type is an error."""
 
 
@@ -141,6 +141,7 @@ class BundleEntry(Element, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Resource)
+_encoder = msgspec.json.Encoder()
 _entry_decoder = msgspec.json.Decoder(BundleEntry)
 
 
@@ -152,6 +153,15 @@ def read(data: bytes | str) -> Resource:
         raise unreadable(error) from None
     except (RecursionError, UnicodeDecodeError, ValueError):
         raise UnreadableResource("nested too deeply or not UTF-8") from None
+
+
+def condensed(resource: Resource) -> bytes:
+    """A resource as JSON of the members that we read; `expanded` gives the same resource again."""
+    return _encoder.encode(resource)
+
+
+expanded = _decoder.decode
+"""The resource that was `condensed`."""
 
 
 def unreadable(error: msgspec.DecodeError) -> UnreadableResource:

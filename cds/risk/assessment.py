@@ -26,6 +26,12 @@ def identifier_of(risk: Risk, model: RiskModel, patient_id: str) -> str:
     return str(uuid5(_NAMESPACE, sha256(json.encode([*told, list(basis(risk, model))])).hexdigest()))
 
 
+def assessment_id(risk: Risk, model: RiskModel, patient_id: str) -> str:
+    """The id under which a run writes its assessment: one for a model, its settings, a patient and an instant."""
+    told = [patient_id, risk.model, risk.version, model.recorded_settings, instant(risk.at)]
+    return str(uuid5(_NAMESPACE, sha256(json.encode(told)).hexdigest()))
+
+
 def risk_assessment(
     risk: Risk, model: RiskModel, *, patient_id: str, encounter_id: str | None = None
 ) -> dict[str, Any]:

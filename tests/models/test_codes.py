@@ -33,9 +33,9 @@ def on_the_page(gates: dict[str, Any]) -> Iterator[Code]:
             for code, display in members.get(kind, {}).items():
                 if isinstance(display, dict):  # pregnancy and delivery, under ICD-10-CM
                     part = "delivery" if code == "delivery_puerperium" else gate
-                    yield from ((part, kind, normal(str(one))) for one in display)
+                    yield from ((part, kind, normal(SYSTEMS.get(kind, kind), str(one))) for one in display)
                 else:
-                    yield name, SYSTEMS.get(kind, kind), normal(str(code))
+                    yield name, SYSTEMS.get(kind, kind), normal(SYSTEMS.get(kind, kind), str(code))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def page(shared_data: Path) -> dict[str, Any]:
 
 def test_nothing_is_lost_and_nothing_is_invented(page: dict[str, Any]) -> None:
     ours = {
-        (name, entry.system, normal(entry.code))
+        (name, entry.system, normal(entry.system, entry.code))
         for name, codes in CODES.items()
         for entry in codes.entries
         if name not in ("diabetes", "hypertension", "kidney_care") and entry.match != "except"

@@ -1,0 +1,41 @@
+"""The resources that were kept of an export, framed one after another, each with its owner and the line it was."""
+
+import struct
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from msgspec import Struct
+
+_HEADER = struct.Struct("<HQI")
+_PACK, _UNPACK, _SIZE = _HEADER.pack, _HEADER.unpack_from, _HEADER.size
+
+Kept = tuple[bytes, int, bytes]
+"""Owner (a patient id), number of the line within its range, and the condensed resource."""
+
+
+def framed(owner: bytes, line: int, resource: bytes) -> bytes:
+    """One kept resource. `owner` is a patient id in UTF-8, of 65,535 bytes at most."""
+    return b"".join((_PACK(len(owner), line, len(resource)), owner, resource))
+
+
+def unframed(block: bytes) -> Iterator[Kept]:
+    """The kept resources of a block, in their order."""
+    at, length = 0, len(block)
+    while at < length:
+        owner_length, line, resource_length = _UNPACK(block, at)
+        begin = at + _SIZE + owner_length
+        at = begin + resource_length
+        yield block[begin - owner_length : begin], line, block[begin:at]
+
+
+def shard_of(owner: bytes, shards: int) -> int:
+    """The shard in which a patient is scored: the same on every machine and in every year."""
+    return int.from_bytes(blake2b(owner, digest_size=8).digest(), "big") % shards
+
+
+class Reject(Struct, frozen=True, array_like=True):
+    """A line that could not take part: its range, its number within it (from 1), and why; never what it says."""
+
+    range: int
+    line: int
+    reason: str

@@ -1,0 +1,133 @@
+"""Reads a range of an NDJSON file as blocks of whole lines, of plain and of packed files, from disk or from afar."""
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+
+from cds.errors import ExportUnreadable
+
+LONGEST_LINE = 10 * 1024 * 1024
+PACKED_RATIO = 100
+"""Real exports pack 10 to 20 times; what unpacks to more than this is a bomb."""
+_ALWAYS_ALLOWED = 1 << 20
+_GZIP = 16 + zlib.MAX_WBITS
+BOM = b"\xef\xbb\xbf"
+
+
+class Reads(Protocol):
+    """As much of a binary file as is needed here."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Block(Struct, frozen=True):
+    """Whole lines of a file. `overlong`: a line of more than LONGEST_LINE bytes, of which nothing was kept."""
+
+    data: bytes
+    overlong: bool = False
+
+
+def blocks(file: BinaryIO, start: int, end: int, size: int) -> Iterator[Block]:
+    """The lines that begin in [start, end), about `size` bytes at a time; the file's end ends the last line."""
+    file.seek(max(start - 1, 0))
+    if start and not _past_line_end(file, start - 1, end):
+        return
+    yield from _blocks(file, file.tell(), end, size)
+
+
+def packed_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
+    """The lines of a gzip file. Raises ExportUnreadable when it is cut off, is no gzip, or is a bomb."""
+    yield from _blocks(_Unpacked(file), 0, None, size)
+
+
+def _past_line_end(file: BinaryIO, at: int, end: int) -> bool:
+    """Move behind the first line end from `at` on; False when no line begins before `end`."""
+    while at < end and (data := file.read(1 << 16)):
+        if (found := data.find(b"\n")) >= 0:
+            file.seek(at + found + 1)
+            return at + found + 1 < end
+        at += len(data)
+    return False
+
+
+def _blocks(file: Reads, at: int, end: int | None, size: int) -> Iterator[Block]:
+    """Blocks from offset `at`, where the file stands; `tail` is the beginning of a line to be completed."""
+    tail, first = b"", at == 0
+    while data := file.read(size):
+        if first:
+            data, at, first = data.removeprefix(BOM), at + len(data) - len(data.removeprefix(BOM)), False
+        data = tail + data
+        if end is not None and at + len(data) >= end and (last := data.find(b"\n", max(end - 1 - at, 0))) >= 0:
+            yield Block(data[: last + 1])
+            return
+        whole = data.rfind(b"\n") + 1
+        if whole and (end is None or at + whole <= end):
+            yield Block(data[:whole])
+            at += whole
+        else:
+            whole = 0
+        tail = data[whole:]
+        if len(tail) > LONGEST_LINE + size:
+            yield Block(b"", overlong=True)
+            tail, skipped = _rest_of_line(file, size)
+            at += len(data) - whole + skipped
+            if end is not None and at >= end:
+                return
+    if tail:
+        yield Block(tail)
+
+
+def _rest_of_line(file: Reads, size: int) -> tuple[bytes, int]:
+    """What stands behind the end of a line that is too long, and how many bytes were passed over to find it."""
+    skipped = 0
+    while data := file.read(size):
+        if (found := data.find(b"\n")) >= 0:
+            return data[found + 1 :], skipped + found + 1
+        skipped += len(data)
+    return b"", skipped
+
+
+class _Unpacked:
+    """A gzip file of one member or many, unpacked as it is read and never further than asked."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._unpack = zlib.decompressobj(_GZIP)
+        self._packed = b""
+        self._read = self._given = 0
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if not self._packed:
+                self._packed = self._file.read(1 << 16)
+                self._read += len(self._packed)
+                if not self._packed:
+                    return self._ended()
+            data = self._some(size)
+            if data:
+                return data
+
+    def _some(self, size: int) -> bytes:
+        if self._unpack.eof:
+            if not self._packed.strip(b"\0"):  # padding behind the last member
+                self._packed = b""
+                return b""
+            self._unpack = zlib.decompressobj(_GZIP)
+        try:
+            data = self._unpack.decompress(self._packed, size)
+        except zlib.error:
+            raise ExportUnreadable("it is no gzip file, or damaged: fetch it again") from None
+        self._packed = self._unpack.unused_data if self._unpack.eof else self._unpack.unconsumed_tail
+        self._given += len(data)
+        if self._given > _ALWAYS_ALLOWED and self._given > PACKED_RATIO * self._read:
+            raise ExportUnreadable(
+                f"it unpacks to more than {PACKED_RATIO} times its size: unpack it yourself if it may"
+            )
+        return data
+
+    def _ended(self) -> bytes:
+        if not self._unpack.eof and self._read:
+            raise ExportUnreadable("it is cut off: fetch it again")
+        return b""

@@ -1,0 +1,134 @@
+"""Scores an export on one machine: ranges, shards and the end, each taken up where a kill left it."""
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import json
+
+from cds.batch.crew import crew
+from cds.batch.finish import RUN, Finish
+from cds.batch.plan import Plan, load, same_or_told, save
+from cds.batch.scorers import Recipe
+from cds.batch.sections import Sections
+from cds.batch.stages import LocalStages, Work
+from cds.errors import RequestError, RunInterrupted
+
+Stage = Literal["reading", "scoring", "writing"]
+Progress = Callable[[Stage, int, int], None]
+"""Stage, and how much is done of how much: bytes of the export, or shards."""
+
+
+class Seconds:
+    """How long each stage took."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._began, self.spent = clock, clock(), dict[str, float]()
+
+    def end(self, stage: Stage) -> None:
+        now = self._clock()
+        self.spent[stage] = round(now - self._began, 3)
+        self._began = now
+
+
+def score_export(
+    plan: Plan,
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    progress: Progress = lambda *_: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Score every patient of the plan's export into the folder `out`, and return what its run.json says.
+
+    Raises RequestError when `out` holds another run, or this one unfinished and `resume` is not set; ExportUnreadable,
+    and RunInterrupted: then what was done is kept.
+    """
+    with alone(out):
+        if resume and (done := finished(out)) is not None:
+            return done
+        refuse_finished(out)
+        work = Work(out)
+        plan = begin(plan, work, resume)
+        return _run(plan, recipe, out, work, workers, progress, Seconds(clock))
+
+
+def begin(plan: Plan, work: Work, resume: bool) -> Plan:
+    """The plan to follow: the one that was begun here, or this one, which is then kept."""
+    if work.plan.exists():
+        if not resume:
+            raise RequestError(f"{work.folder.parent} holds an unfinished run: --resume goes on with it")
+        return same_or_told(load(work.plan), plan)
+    work.make()
+    save(plan, work.plan)
+    return plan
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """The run.json of a finished run."""
+    try:
+        found: dict[str, Any] = json.decode((out / RUN).read_bytes(), type=dict)
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def refuse_finished(out: Path) -> None:
+    """Raises RequestError when a run has ended in this folder."""
+    if finished(out) is not None:
+        raise RequestError(f"{out} holds a finished run: choose another folder")
+
+
+def _run(
+    plan: Plan, recipe: Recipe, out: Path, work: Work, workers: int, progress: Progress, seconds: Seconds
+) -> dict[str, Any]:
+    total, done = sum(part.end - part.start for part in plan.ranges), 0
+    with crew(plan, recipe, work, workers) as hands:
+        to_read = [part for part in plan.ranges if not work.range(part.number).exists()]
+        done = total - sum(part.end - part.start for part in to_read)
+        progress("reading", done, total)
+        for number in hands.run("scan_to_disk", [part.number for part in to_read]):
+            done += plan.ranges[number].end - plan.ranges[number].start
+            progress("reading", done, total)
+        sources = range(len(plan.export.files))
+        list(hands.run("digest_to_disk", [n for n in sources if not work.digest(n).exists()]))
+        seconds.end("reading")
+        stages = LocalStages(plan, recipe, work)
+        replaced, together = stages.replaced(), stages.together()
+        to_score = [n for n in range(plan.shards) if not work.scored(n).exists()]
+        progress("scoring", plan.shards - len(to_score), plan.shards)
+        for count, _ in enumerate(hands.run("score_to_disk", to_score, together), plan.shards - len(to_score) + 1):
+            progress("scoring", count, plan.shards)
+        seconds.end("scoring")
+    told = [stages.scanned(part.number).header for part in plan.ranges]
+    finish = Finish(plan, out)
+    progress("writing", 0, 1)
+    outputs = finish.outputs(told)
+    digests = [Sections(work.digest(number), str).header for number in sources]
+    report = finish.report(told, outputs, digests)
+    seconds.end("writing")
+    report |= {"engine": "local", "workers": workers, "prefilter": plan.engine, "seconds": seconds.spent}
+    finish.close(report, replaced)
+    progress("writing", 1, 1)
+    return report
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Two runs in one folder would each undo the other's files."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("wb")
+    except OSError as error:
+        raise RunInterrupted(f"{out} cannot be written: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RequestError(f"another run is working in {out}") from None
+        yield

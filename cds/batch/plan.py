@@ -1,0 +1,105 @@
+"""What a run is to do, fixed before it begins: whoever takes it up after a kill does the same, to the byte."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from msgspec import MsgspecError, Struct, json
+
+from cds.batch.durable import write_durably
+from cds.batch.prefilter import Engine
+from cds.batch.scorers import Scorers
+from cds.batch.sources import Export, Range
+from cds.errors import RequestError
+
+SHARD_BYTES = 64 << 20
+"""Of the export, for each shard: what is kept of that much fits in memory many times over."""
+FEWEST_SHARDS, MOST_SHARDS = 8, 4096
+
+
+class Modelled(Struct, frozen=True):
+    """A model as it was when the run began."""
+
+    id: str
+    version: str
+    settings: Mapping[str, Any]
+
+
+class Plan(Struct, frozen=True):
+    """`at`: the instant as of which is scored; `prior`: the folder of the run before, whose charts are taken over."""
+
+    bedside: str
+    at: datetime
+    models: tuple[Modelled, ...]
+    vocabulary: str
+    """A digest of the site's own codes and units."""
+    export: Export
+    shards: int
+    engine: Engine
+    prior: str | None = None
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return self.export.ranges()
+
+
+def planned(
+    scorers: Scorers,
+    export: Export,
+    at: datetime,
+    *,
+    engine: Engine,
+    shards: int | None = None,
+    prior: str | None = None,
+) -> Plan:
+    """A plan for scoring an export; `shards` is the prior run's number where there is one."""
+    return Plan(
+        bedside=version("bedside"),
+        at=at.replace(microsecond=0),
+        models=tuple(Modelled(m.id, m.version, m.recorded_settings) for m in scorers.models),
+        vocabulary=scorers.fingerprint,
+        export=export,
+        shards=shards or min(max(export.length // SHARD_BYTES, FEWEST_SHARDS), MOST_SHARDS),
+        engine=engine,
+        prior=prior,
+    )
+
+
+def same_or_told(before: Plan, now: Plan) -> Plan:
+    """The plan to go on with. Raises RequestError that says what has changed since the run began.
+
+    The instant and the number of shards are those of the beginning; any prefilter finds the same.
+    """
+    changed: list[str] = []
+    if before.bedside != now.bedside:
+        changed.append(f"Bedside was {before.bedside} and is {now.bedside}")
+    if before.models != now.models or before.vocabulary != now.vocabulary:
+        changed.append("the models, their settings, or the site's codes and units have changed")
+    if before.prior != now.prior:
+        changed.append("--prior names another run")
+    changed += _changed_files(before.export, now.export)
+    if changed:
+        raise RequestError(f"this run cannot be resumed: {'; '.join(changed)}. Begin it anew in another folder")
+    return before
+
+
+def _changed_files(before: Export, now: Export) -> Sequence[str]:
+    if before == now:
+        return []
+    then, there = ({file.place: file for file in (*e.files, *e.deleted)} for e in (before, now))
+    differing = [file.name for place, file in then.items() if there.get(place) != file]
+    return [f"{name} has changed" for name in differing] or ["there are more files"]
+
+
+def save(plan: Plan, path: Path) -> None:
+    write_durably(path, [json.encode(plan)])
+
+
+def load(path: Path) -> Plan:
+    """Raises RequestError when it cannot be read."""
+    try:
+        return json.decode(path.read_bytes(), type=Plan)
+    except (OSError, MsgspecError):
+        raise RequestError(f"{path} cannot be read: begin the run anew in another folder") from None

@@ -1,0 +1,143 @@
+"""Finds, in the bytes of an export, the lines that may hold what a model reads: too many perhaps, never too few."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from msgspec import Struct
+
+from cds.errors import SiteError
+from cds.features.feature import Need
+from cds.fhir.codes import URIS, CodeSet, Entry, Vocabulary
+
+Engine = Literal["aho", "rg", "none"]
+Span = tuple[int, int]
+"""Where a line begins and ends in its block, without the line end."""
+Select = Callable[[bytes], Iterator[Span]]
+"""The lines of a block that are to be decoded; a block holds whole lines only."""
+
+BLOCK = 1 << 20
+"""Bytes looked at together: what stays in a core's cache."""
+
+ALWAYS = ("\\u00", '"Patient"', '"Bundle"', '"OperationOutcome"')
+"""A letter may be written as an escape; and lines that are told of whatever they hold."""
+_PIECE = re.compile(r"[\w.:+-]+", re.ASCII)  # what JSON never escapes
+
+
+class Literals(Struct, frozen=True):
+    """Strings of which each wanted line holds one. None of them holds another."""
+
+    texts: tuple[bytes, ...]
+
+    def found_in(self, line: bytes) -> bool:
+        return any(text in line for text in self.texts)
+
+
+def literals(needs: Iterable[Need], vocabulary: Vocabulary) -> Literals:
+    """What to search for: the type where every resource of it is read, otherwise the codes that a result carries.
+
+    Of code systems with many codes, and of those whose codes have many spellings, the system's own name is searched.
+    """
+    needs = tuple(needs)
+    whole = {need.resource_type for need in needs if need.resource_type != "Observation" or not need.codes}
+    found = {*ALWAYS, *(f'"{kind}"' for kind in whole)}
+    if any(need.resource_type == "Observation" for need in needs) and "Observation" not in whole:
+        for codes in vocabulary.sets.values():
+            found |= set(_of_set(codes))
+        found |= {_piece(code, system) for system, code in vocabulary.local}
+    return Literals(tuple(text.encode() for text in sorted(_shortest(found))))
+
+
+def _of_set(codes: CodeSet) -> Iterator[str]:
+    for entry in codes.entries:
+        if entry.match not in ("never", "except"):  # these take away from what another coding brings
+            yield from _of_entry(entry)
+    yield _piece(URIS["bedside"][0])
+
+
+def _of_entry(entry: Entry) -> Iterator[str]:
+    if entry.system == "loinc" and entry.match == "exact":
+        yield from (entry.code, entry.code.upper(), entry.code.lower())
+    else:
+        yield from (_piece(uri) for uri in URIS[entry.system])
+
+
+def _piece(*texts: str) -> str:
+    """A piece that stands in every JSON spelling of the first text that has one long enough to tell."""
+    for text in texts:
+        pieces = _PIECE.findall(text)
+        if pieces and len(pieces[-1]) > 5:
+            return str(pieces[-1])
+        if longest := max((p for p in pieces if len(p) > 2), key=len, default=""):
+            return str(longest)
+    code = "|".join(reversed(texts))
+    raise SiteError(f"[codes] {code}: no part of it can be searched for; --prefilter none reads every line")
+
+
+def _shortest(texts: set[str]) -> set[str]:
+    return {text for text in texts if not any(other in text for other in texts if other != text)}
+
+
+def selector(engine: Engine, wanted: Literals) -> Select:
+    """The search that an engine makes. Raises SiteError when it is not installed."""
+    if engine == "none":
+        return _every_line
+    return _ripgrep(wanted) if engine == "rg" else _aho_corasick(wanted)
+
+
+def _every_line(block: bytes) -> Iterator[Span]:
+    start, length = 0, len(block)
+    while start < length:
+        end = block.find(b"\n", start)
+        end = length if end < 0 else end
+        yield start, end
+        start = end + 1
+
+
+def _aho_corasick(wanted: Literals) -> Select:
+    automaton = BytesAhoCorasick(wanted.texts, matchkind=MatchKind.LeftmostFirst)
+
+    def select(block: bytes) -> Iterator[Span]:
+        end = -1
+        for _, at, _ in automaton.find_matches_as_indexes(block):
+            if at <= end:
+                continue
+            start = block.rfind(b"\n", 0, at) + 1
+            end = block.find(b"\n", at)
+            end = len(block) if end < 0 else end
+            yield start, end
+
+    return select
+
+
+def _ripgrep(wanted: Literals) -> Select:
+    command = _ripgrep_command(wanted.texts)
+
+    def select(block: bytes) -> Iterator[Span]:
+        found = subprocess.run(command, input=block, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own words
+        if found.returncode > 1:
+            raise SiteError("rg failed; --prefilter aho needs no other program")
+        told, at = found.stdout, 0
+        while at < len(told):
+            colon = told.index(b":", at)
+            start = int(told[at:colon])
+            end = block.find(b"\n", start)
+            end = len(block) if end < 0 else end
+            yield start, end
+            at = colon + 1 + (end - start) + 1
+
+    return select
+
+
+def _ripgrep_command(texts: Sequence[bytes]) -> list[str]:
+    beside = Path(sys.executable).with_name("rg")
+    program = str(beside) if beside.exists() else shutil.which("rg")
+    if program is None:
+        raise SiteError("--prefilter rg: ripgrep (rg) is not installed; --prefilter aho needs no other program")
+    patterns = [word for text in texts for word in ("-e", text.decode())]
+    return [program, "--no-config", "--text", "--fixed-strings", "--byte-offset", "--no-line-number", *patterns, "-"]

@@ -1,0 +1,37 @@
+"""What a process needs to score: the models and their vocabulary, made from a recipe that travels between processes."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import sha256
+
+from msgspec import json
+
+from cds.features.feature import Need
+from cds.features.needs import union
+from cds.fhir.codes import Vocabulary
+from cds.risk.model import RiskModel
+
+
+class Scorers:
+    """Some models of a site, with the codes that they read and no others."""
+
+    def __init__(self, models: Sequence[RiskModel], vocabulary: Vocabulary) -> None:
+        """`vocabulary` is the site's, with its local codes and units."""
+        self.models = tuple(models)
+        sets = {codes.name: codes for model in self.models for codes in model.predictors.code_sets()}
+        self.vocabulary = vocabulary.only(sets.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the site's own codes and units, which decide what is found."""
+        told = [sorted(self.vocabulary.local.items()), sorted(self.vocabulary.units.items())]
+        return sha256(json.encode(told)).hexdigest()
+
+    @cached_property
+    def needs(self) -> tuple[Need, ...]:
+        """What the models read, each need once."""
+        return union(need for model in self.models for need in model.predictors.needs())
+
+
+Recipe = Callable[[], Scorers]
+"""Makes the scorers anew in another process; it can be pickled, and carries no secret."""

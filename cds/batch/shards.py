@@ -1,0 +1,171 @@
+"""Scores the patients of one shard: their kept resources become charts, and each chart goes through the one door."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from msgspec import Struct, field, json
+
+from cds.batch.answers import Answer, Rejected, answer, bases_of
+from cds.batch.kept import Reject, framed, shard_of, unframed
+from cds.batch.ownership import Merged
+from cds.batch.rows import Row, rows
+from cds.batch.scorers import Scorers
+from cds.batch.written import Written, assessed, decoded, encoded, newest, taken_back
+from cds.errors import DataUnavailable, WrongPatient
+from cds.fhir.chart import Chart, Located
+from cds.fhir.identity import Identity
+from cds.fhir.resources import Resource, condensed, expanded
+from cds.risk.estimate import NotScored, Risk
+from cds.risk.model import RiskModel
+
+Blocks = Iterable[tuple[int, bytes]]
+"""Blocks of kept resources, each with the number of the range it came from, in the order of the ranges."""
+EARLIER = -1
+"""In place of a range's number: what an earlier run kept."""
+Counts = dict[str, dict[str, dict[str, int]]]
+"""Patients by model, outcome and reason ("" for a risk)."""
+
+_NO_PATIENT = "its patient is not in the data"
+_DOUBTFUL = "two records claim to stand for this patient"
+
+
+class Scored(Struct):
+    """What came of a shard; resources are JSON."""
+
+    patients: int = 0
+    counts: Counts = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    assessments: list[bytes] = field(default_factory=list)
+    """RiskAssessments of every answer that is new."""
+    retracted: list[bytes] = field(default_factory=list)
+    """RiskAssessments of earlier runs that do not hold any more, as entered in error."""
+    rejects: list[Reject] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    written: list[bytes] = field(default_factory=list)
+    """Framed, for the next run: the resources of each patient, and all that was written of them."""
+
+
+class _Record(Struct):
+    """One patient's: (range, line, condensed resource), and what earlier runs wrote."""
+
+    kept: list[tuple[int, int, bytes]] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
+
+
+class Shard:
+    """One shard's patients with their kept resources."""
+
+    def __init__(self, number: int, shards: int, merged: Merged) -> None:
+        self._number, self._shards, self._merged = number, shards, merged
+        self._records: dict[bytes, _Record] = {}
+
+    def add(self, blocks: Blocks) -> None:
+        """Take what belongs to this shard's patients, from blocks of this shard or of any other."""
+        for number, block in blocks:
+            for key, line, resource in unframed(block):
+                if (record := self._record(key)) is not None:
+                    record.kept.append((number, line, resource))
+
+    def add_written(self, block: bytes) -> None:
+        """Take what earlier runs wrote of this shard's patients."""
+        for key, _, written in unframed(block):
+            if (record := self._record(key)) is not None:
+                record.written.append(decoded(written))
+
+    def _record(self, key: bytes) -> _Record | None:
+        """The record of the patient that stands for `key`; None when it is another shard's."""
+        known = self._records.get(key)
+        if known is not None and not self._merged.root:
+            return known
+        owner = self._merged.owner(key)
+        if shard_of(owner, self._shards) != self._number:
+            return None
+        return self._records.setdefault(owner, _Record())
+
+    def scored(self, scorers: Scorers, at: datetime, deleted: frozenset[str] = frozenset()) -> Scored:
+        """Score every patient at `at`, in the order of their ids. `deleted`: references of what a server deleted."""
+        found = Scored()
+        for key in sorted(self._records):
+            record = self._records.pop(key)
+            record.kept.sort()
+            doubt = WrongPatient(_DOUBTFUL) if key in self._merged.doubtful else None
+            _Patient(key, record, deleted).score_into(found, scorers, at, doubt)
+        return found
+
+
+class _Patient:
+    """One patient's resources as they stand now, new ones in place of earlier versions."""
+
+    def __init__(self, key: bytes, record: _Record, deleted: frozenset[str]) -> None:
+        self._key, self._id, self._record = key, key.decode(), record
+        self._deleted = deleted
+        found = [(number, expanded(resource)) for number, _, resource in record.kept]
+        gone = {_reference(resource) for number, resource in found if number != EARLIER} | deleted
+        self._resources = [r for number, r in found if number != EARLIER or not (r.id and _reference(r) in gone)]
+
+    def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
+        written = list(self._still_written(found))
+        if not any(resource.resource_type == "Patient" for resource in self._resources):
+            lines = [(number, line) for number, line, _ in self._record.kept if number != EARLIER]
+            found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in lines]
+        else:
+            found.patients += 1
+            chart = doubt or self._chart(scorers)
+            for model in scorers.models:
+                said = answer(model, chart, at)
+                _count(found.counts.setdefault(model.id, {}), said)
+                last = self._assessment(found, written, said, model) if isinstance(said, Risk) else None
+                found.rows += rows(self._id, model, said, at, last)
+        self._keep(found, written)
+
+    def _still_written(self, found: Scored) -> Iterator[Written]:
+        """What earlier runs wrote and still holds; the rest is retracted, in the order in which it was written."""
+        if not self._record.written:
+            return
+        gone = set(taken_back(self._resources, self._deleted))
+        for one in self._record.written:
+            if one.basis & gone:
+                found.retracted.append(one.retracted())
+            else:
+                yield one
+
+    def _chart(self, scorers: Scorers) -> Chart | DataUnavailable:
+        located: list[Located] = [(resource, None) for resource in self._resources]
+        try:
+            return Chart.of(located, Identity(self._id, bases_of(located)), scorers.vocabulary)
+        except DataUnavailable as error:
+            return error
+
+    def _assessment(self, found: Scored, written: list[Written], risk: Risk, model: RiskModel) -> str:
+        """The id of the RiskAssessment with this answer: an earlier one, when nothing of it has changed."""
+        now, last = assessed(risk, model, self._id), newest(written, model.id)
+        if last is not None and last.identifier == now.identifier:
+            return last.id
+        found.assessments.append(json.encode(now.assessment))
+        written.append(now)
+        return now.id
+
+    def _keep(self, found: Scored, written: list[Written]) -> None:
+        found.kept += [framed(self._key, 0, condensed(resource)) for resource in self._resources]
+        found.written += [framed(self._key, 0, encoded(one)) for one in written]
+
+
+def _reference(resource: Resource) -> str:
+    return f"{resource.resource_type}/{resource.id}"
+
+
+def _count(counts: dict[str, dict[str, int]], said: Answer) -> None:
+    outcome = "rejected" if isinstance(said, Rejected) else "not-scored" if isinstance(said, NotScored) else "risk"
+    reasons = counts.setdefault(outcome, {})
+    reason = "" if isinstance(said, Risk) else said.reason
+    reasons[reason] = reasons.get(reason, 0) + 1
+
+
+def foreign_shards(merged: Merged, shards: int) -> Mapping[int, set[int]]:
+    """For a shard, the others in which resources of its patients lie because a record was replaced."""
+    found: dict[int, set[int]] = {}
+    for old, new in merged.root.items():
+        here, there = shard_of(new, shards), shard_of(old, shards)
+        if here != there:
+            found.setdefault(here, set()).add(there)
+    return found

@@ -1,0 +1,140 @@
+"""`bedside score --out`: a whole export into files, with what became of everybody."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cds.batch.finish import SCORES
+from cds.batch.local import Progress as Told
+from cds.batch.local import Stage, finished, score_export
+from cds.batch.plan import Plan, planned
+from cds.batch.prefilter import Engine
+from cds.batch.sources import RANGE_BYTES, Export, find_export
+from cds.cli.common import INTERRUPTED, REJECTS, err, out, stop, told
+from cds.errors import RequestError
+from cds.settings import Settings
+from cds.site.recipe import SiteRecipe
+
+
+def score_population(
+    places: list[str],
+    folder: Path,
+    *,
+    site: Path | None,
+    settings: Settings,
+    models: tuple[str, ...],
+    at: datetime,
+    workers: int | None,
+    spark: bool,
+    resume: bool,
+    prefilter: Engine,
+    prior: Path | None,
+    as_json: bool,
+) -> None:
+    """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
+    with told(), _interruptible(folder):
+        export = find_export(places)
+        recipe = SiteRecipe.of(site, settings, models)
+        before = _before(prior, at)
+        plan = planned(
+            recipe(), export, at, engine=prefilter,
+            shards=before["shards"] if before else None, prior=str(prior.resolve()) if prior else None,
+        )  # fmt: skip
+        with _progress(quiet=as_json) as progress:
+            report = _scored(plan, recipe, folder, workers, spark, resume, progress)
+    _tell(report, folder, as_json)
+
+
+def _scored(
+    plan: Plan, recipe: SiteRecipe, folder: Path, workers: int | None, spark: bool, resume: bool, progress: Told
+) -> dict[str, Any]:
+    many = workers or _workers_for(plan.export)
+    if not spark:
+        return score_export(plan, recipe, folder, workers=many, resume=resume, progress=progress)
+    from cds.batch.spark import score_on_spark
+
+    return score_on_spark(plan, recipe, folder, workers=workers, resume=resume, progress=progress)
+
+
+def _workers_for(export: Export) -> int:
+    """One for each core that this process may use, and none that would have nothing to read."""
+    return max(1, min(len(os.sched_getaffinity(0)), export.length // (2 * RANGE_BYTES)))
+
+
+def _before(prior: Path | None, at: datetime) -> dict[str, Any] | None:
+    """What the run before says of itself."""
+    if prior is None:
+        return None
+    report = finished(prior)
+    if report is None:
+        raise RequestError(f"--prior {prior}: there is no finished run")
+    if datetime.fromisoformat(report["at"]) > at:
+        raise RequestError(f"--prior {prior} is as of {report['at']}, which is later than this run")
+    return report
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop(INTERRUPTED, f"interrupted: what was done is kept in {folder}; the same command with --resume goes on")
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Told]:
+    """A bar on standard error, with rate and time to go; nothing into a pipe."""
+    if quiet or not err.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+        tasks: dict[Stage, TaskID] = {}
+        began: dict[Stage, tuple[float, int]] = {}
+
+        def told_of(stage: Stage, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+                began[stage] = (time.monotonic(), done)
+            since, first = began[stage]
+            rate = (done - first) / max(time.monotonic() - since, 0.001)
+            text = f"{rate / 1e6:.0f} MB/s" if stage == "reading" else f"{rate:.1f} shards/s" if total > 1 else ""
+            bar.update(tasks[stage], completed=done, total=total, rate=text)
+
+        yield told_of
+
+
+def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:
+    rejected = report["lines"]["rejected"] + sum(sum(o["rejected"].values()) for o in report["outcomes"].values())
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+    else:
+        _print(report, folder)
+    if rejected:
+        raise typer.Exit(REJECTS)
+
+
+def _print(report: dict[str, Any], folder: Path) -> None:
+    table = Table("Model", "Scored", "Not scored", "Rejected", "Why not, most often first", box=None)
+    for model, outcome in report["outcomes"].items():
+        reasons = sorted({**outcome["not_scored"], **outcome["rejected"]}.items(), key=lambda r: (-r[1], r[0]))
+        why = ", ".join(f"{reason} {count}" for reason, count in reasons[:5])
+        sums = (sum(outcome[part].values()) for part in ("not_scored", "rejected"))
+        table.add_row(model, str(outcome["scored"]), *map(str, sums), why + (", …" if len(reasons) > 5 else ""))
+    out.print(f"{report['patients']} patients of {report['lines']['in']} lines, as of {report['at']}:")
+    out.print(table)
+    if report["ignored"]:
+        err.print(f"not read, for it is no NDJSON: {', '.join(report['ignored'])}")
+    if report["lines"]["rejected"]:
+        err.print(f"{report['lines']['rejected']} lines were rejected: {folder / 'rejects.ndjson'} says which and why")
+    spent = report["seconds"]
+    out.print(f"{folder / SCORES} in {sum(spent.values()):.1f} s")
