@@ -25,7 +25,6 @@ from tests.trust.ehr import (
     claims,
     header,
     key,
-    public,
     refusal,
     signed,
     table,
@@ -57,11 +56,6 @@ def replays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReplaySt
     store = SharedReplays(f"sqlite:///{tmp_path / 'jti.db'}")
     yield store
     store.close()
-
-
-@pytest.fixture
-def server() -> KeyServer:
-    return KeyServer(*public(key()))
 
 
 def use(name: str = "jti-1", until: float = T + 330, issuer: str = ISSUER) -> Use:
