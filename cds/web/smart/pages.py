@@ -116,7 +116,7 @@ class Pages:
         for said, deployed in pairs:
             cards = tuple(card["uuid"] for card in said.cards)
             await self._record(said, deployed, msgspec.json.encode(view), cards, "smart-page")
-        await self.note("page-view", visit.session, looked.at, "success", {"page": "overview"})
+        await self.note("page-view", visit.session, looked.at, _seen(looked), {"page": "overview"})
         here = _overview_path(request, visit)
         return page("overview.html", visit.headers, view=view, visit=visit, overview=here, root=root(request))
 
@@ -138,8 +138,7 @@ class Pages:
         if change is not None:
             view = clean(await change(Made(visit, deployed, looked.access, said, view)))
         await self._record(said, deployed, msgspec.json.encode(view), (view.card,), hook)
-        seen: Outcome = "success" if said.error is None else "failed"
-        await self.note("page-view", visit.session, looked.at, seen, {"page": deployed.service.id})
+        await self.note("page-view", visit.session, looked.at, _seen(looked), {"page": deployed.service.id})
         return _rendered(request, visit, view)
 
     def deployed(self, request: Request, session: Session) -> Deployed:
@@ -211,6 +210,11 @@ class Pages:
         record = structs.replace(record, hook=hook, body=body, card_ids=cards, replay_key=None)
         await self.state.ledger.record(record)
         await self.state.audit.mismatched(said, deployed)
+
+
+def _seen(looked: Looked) -> Outcome:
+    """A page on which one answer is missing was not shown as it was asked for."""
+    return "success" if all(said.error is None for said in looked.answers) else "failed"
 
 
 def _same_patient(request: Request, visit: Visit) -> None:
