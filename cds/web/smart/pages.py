@@ -243,7 +243,7 @@ def _rendered(request: Request, visit: Visit, view: views.Page) -> Response:
 def problem(request: Request, visit: Visit, error: BedsideError, done: str = "") -> Response:
     """The page for what cannot be shown: what happened and what to do; `done` is what was carried out all the same."""
     correlation = str(uuid.uuid4())
-    head, what = "This page cannot be shown", error.message
+    head, what = "This page cannot be shown", _sentence(error.message)
     if isinstance(error, LedgerUnavailable):
         head = "Nothing is shown for the moment"
         what = "What a page shows has to be recorded first, and that is not possible now. Try again in a minute."
@@ -251,7 +251,7 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     elif isinstance(error, ModelFailed):
         what = "Something went wrong here. Try again; if it stays so, tell your support the correlation id below."
     elif isinstance(error, WrongPatient):
-        head, what = "The patient could not be confirmed", f"{error.message[:1].upper()}{error.message[1:]}."
+        head = "The patient could not be confirmed"
     elif isinstance(error, DataUnavailable):
         head = "The patient could not be read"
         what = f"The EHR did not deliver the Patient ({error.message}). Open this app from the chart again."
@@ -262,6 +262,10 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     again = _overview_path(request, visit)  # nothing else of the address, which anybody may have written
     said = {"head": head, "what": what, "correlation": correlation, "visit": visit, "again": again}
     return page("problem.html", headers, status, root=root(request), **said)
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:].removesuffix('.')}."
 
 
 def _overview_path(request: Request, visit: Visit) -> str:
