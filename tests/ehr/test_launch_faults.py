@@ -91,12 +91,15 @@ def test_each_fault_has_a_page_that_says_what_to_do(name: str, hospital: Clinic)
 
 
 def test_a_launch_without_a_chart_and_a_client_that_is_refused_have_theirs(hospital: Clinic) -> None:
-    said(hospital.visitor().launch(None), "no-patient")
+    shown = len(hospital.answers())
+    without = said(hospital.visitor().launch(None), "no-patient")
     known = hospital.ehr.ehr.apps[CLIENT_ID]
     other = {"keys": [KEY.as_dict(private=False)]}
     hospital.ehr.ehr.apps[CLIENT_ID] = msgspec.structs.replace(known, jwks_url=None, jwks=other)
-    said(hospital.visitor().launch(PATIENT), "client-refused")
+    refused = said(hospital.visitor().launch(PATIENT), "client-refused")
     hospital.ehr.ehr.apps[CLIENT_ID] = known
+    assert without != refused
+    assert len(hospital.answers()) == shown
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,9 @@ def test_a_launch_without_a_chart_and_a_client_that_is_refused_have_theirs(hospi
     ],
 )
 def test_an_address_that_is_no_launch_has_its_page(address: str, reason: Reason, hospital: Clinic) -> None:
+    shown = len(hospital.answers())
     said(hospital.visitor().get(hospital.origin + address.format(base=hospital.ehr.fhir_base)), reason)
+    assert len(hospital.answers()) == shown
 
 
 @pytest.mark.proves("S7", "a callback that comes twice, too late, or in another browser: its page and no session")
@@ -176,5 +181,4 @@ def test_an_ehr_that_hangs_has_a_page_within_its_time(fresh: Callable[[str], Cli
     tabs = [fresh(place).visitor() for place in ("discovery", "keys", "token")]
     with ThreadPoolExecutor(len(tabs)) as threads:
         pages = [done.result() for done in [threads.submit(tab.launch, PATIENT) for tab in tabs]]
-    for page in pages:
-        said(page, "unreachable")
+    assert len({said(page, "unreachable") for page in pages}) == len(tabs)

@@ -357,13 +357,15 @@ async def test_r4_c92_c101_a_services_token_is_for_that_service_only(endpoint: s
 @pytest.mark.parametrize("aud", [BASE + ENDPOINT, f"{BASE}{ENDPOINT}/", [BASE + ENDPOINT], ["x", BASE + ENDPOINT]])
 @pytest.mark.parametrize("endpoint", [ENDPOINT, f"{ENDPOINT}/"])
 async def test_c101_the_exact_url_alone_or_in_an_array(aud: object, endpoint: str, server: KeyServer) -> None:
-    await accepted(trust(server), token(aud=aud), endpoint)
+    caller = await accepted(trust(server), token(aud=aud), endpoint)
+    assert (caller.tenant, caller.jti) == ("general-hospital", "jti-1")
 
 
 async def test_c101_a_server_may_be_known_under_several_urls(server: KeyServer) -> None:
     door = trust(server, bases=(f"{BASE}/", "https://inside.example:8443/bedside"))
-    await accepted(door, token())
-    await accepted(door, token(aud=f"https://inside.example:8443/bedside{ENDPOINT}", jti="jti-2"))
+    outside = await accepted(door, token())
+    inside = await accepted(door, token(aud=f"https://inside.example:8443/bedside{ENDPOINT}", jti="jti-2"))
+    assert (outside.jti, inside.jti) == ("jti-1", "jti-2")
 
 
 @pytest.mark.proves("C104", "a tenant that is not listed, and none: refused")

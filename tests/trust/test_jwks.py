@@ -35,11 +35,6 @@ MINUTE = 60.0
 
 
 @pytest.fixture
-def server() -> KeyServer:
-    return KeyServer(*public(key()))
-
-
-@pytest.fixture
 def client() -> Client:
     return next(iter(Clients.read([table()])))
 

@@ -25,7 +25,6 @@ from tests.trust.ehr import (
     claims,
     header,
     key,
-    public,
     refusal,
     signed,
     table,
@@ -59,11 +58,6 @@ def replays(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ReplaySt
     store.close()
 
 
-@pytest.fixture
-def server() -> KeyServer:
-    return KeyServer(*public(key()))
-
-
 def use(name: str = "jti-1", until: float = T + 330, issuer: str = ISSUER) -> Use:
     return Use("general-hospital", issuer, name, until)
 
@@ -90,21 +84,22 @@ async def test_r6_c103_a_use_is_remembered_as_long_as_the_leeway_lets_the_token_
 
 async def test_r6_c103_the_same_jti_of_two_issuers_is_two_tokens(server: KeyServer, replays: ReplayStore) -> None:
     door = trust(server, table(), table(tenant="other", issuer="https://other.example"), replays=replays)
-    await accepted(door, token())
-    await accepted(door, token(iss="https://other.example"))
+    callers = [await accepted(door, token(iss=issuer)) for issuer in (ISSUER, "https://other.example")]
+    assert [(one.tenant, one.jti) for one in callers] == [("general-hospital", "jti-1"), ("other", "jti-1")]
 
 
 async def test_c103_a_token_that_is_refused_is_not_used_up(server: KeyServer, replays: ReplayStore) -> None:
     door = trust(server, replays=replays)
-    for bad in (
-        token(aud="x"),
-        signed(header(), claims(), key("evil")),
-        token(exp=T + 9999),
-        signed(header(kid="x"), claims()),
-    ):
-        await refusal(door, bad)
-    await refusal(trust(server, table(services=["other"]), replays=replays), token(), service="kidney-failure-risk")
-    await accepted(door, token())
+    bad = {
+        "audience": token(aud="x"),
+        "signature": signed(header(), claims(), key("evil")),
+        "lifetime": token(exp=T + 9999),
+        "key": signed(header(kid="x"), claims()),
+    }
+    assert [(await refusal(door, sent)).reason for sent in bad.values()] == list(bad)
+    elsewhere = trust(server, table(services=["other"]), replays=replays)
+    assert (await refusal(elsewhere, token(), service="kidney-failure-risk")).reason == "service"
+    assert (await accepted(door, token())).jti == "jti-1"
 
 
 @pytest.mark.proves("R6", "one token 100 times at once: 1 accepted, in memory and on SQLite")

@@ -175,7 +175,9 @@ async def test_a_caller_is_let_in_while_the_shared_memory_is_out(node: Node, dat
     server = KeyServer(*public(key()))
     door = trust(server, replays=node.store)
     take_away(database)
-    await accepted(door, token(), now=NOW)
+    caller = await accepted(door, token(), now=NOW)
+    assert (caller.jti, caller.tenant) == ("jti-1", "general-hospital")
+    assert node.store.degraded
 
 
 @pytest.mark.proves("R53", "a worker that starts while the jti database is not there serves, and joins it later")

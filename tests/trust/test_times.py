@@ -19,8 +19,6 @@ from tests.trust.ehr import (
     T,
     accepted,
     header,
-    key,
-    public,
     refusal,
     signed,
     table,
@@ -29,11 +27,6 @@ from tests.trust.ehr import (
 )
 
 URL = BASE + ENDPOINT
-
-
-@pytest.fixture
-def server() -> KeyServer:
-    return KeyServer(*public(key()))
 
 
 skews = st.integers(-120, 120)

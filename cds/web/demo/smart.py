@@ -21,7 +21,7 @@ from cds.web.demo.stories import patients_on
 
 LARGEST_FORM = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
-_PAGES = ("choose.html", "refused.html")
+_PAGES = ("page.html", "choose.html", "refused.html")
 
 
 class Launched(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -116,7 +116,7 @@ class Pages:
         for said, deployed in pairs:
             cards = tuple(card["uuid"] for card in said.cards)
             await self._record(said, deployed, msgspec.json.encode(view), cards, "smart-page")
-        await self.note("page-view", visit.session, looked.at, "success", {"page": "overview"})
+        await self.note("page-view", visit.session, looked.at, _seen(looked), {"page": "overview"})
         here = _overview_path(request, visit)
         return page("overview.html", visit.headers, view=view, visit=visit, overview=here, root=root(request))
 
@@ -138,8 +138,7 @@ class Pages:
         if change is not None:
             view = clean(await change(Made(visit, deployed, looked.access, said, view)))
         await self._record(said, deployed, msgspec.json.encode(view), (view.card,), hook)
-        seen: Outcome = "success" if said.error is None else "failed"
-        await self.note("page-view", visit.session, looked.at, seen, {"page": deployed.service.id})
+        await self.note("page-view", visit.session, looked.at, _seen(looked), {"page": deployed.service.id})
         return _rendered(request, visit, view)
 
     def deployed(self, request: Request, session: Session) -> Deployed:
@@ -213,6 +212,11 @@ class Pages:
         await self.state.audit.mismatched(said, deployed)
 
 
+def _seen(looked: Looked) -> Outcome:
+    """A page on which one answer is missing was not shown as it was asked for."""
+    return "success" if all(said.error is None for said in looked.answers) else "failed"
+
+
 def _same_patient(request: Request, visit: Visit) -> None:
     """S16: the launch's patient is the only one, whatever a URL says."""
     if any(value != visit.session.patient_id for value in request.query_params.getlist("patient")):
@@ -239,7 +243,7 @@ def _rendered(request: Request, visit: Visit, view: views.Page) -> Response:
 def problem(request: Request, visit: Visit, error: BedsideError, done: str = "") -> Response:
     """The page for what cannot be shown: what happened and what to do; `done` is what was carried out all the same."""
     correlation = str(uuid.uuid4())
-    head, what = "This page cannot be shown", error.message
+    head, what = "This page cannot be shown", _sentence(error.message)
     if isinstance(error, LedgerUnavailable):
         head = "Nothing is shown for the moment"
         what = "What a page shows has to be recorded first, and that is not possible now. Try again in a minute."
@@ -247,7 +251,7 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     elif isinstance(error, ModelFailed):
         what = "Something went wrong here. Try again; if it stays so, tell your support the correlation id below."
     elif isinstance(error, WrongPatient):
-        head, what = "The patient could not be confirmed", f"{error.message[:1].upper()}{error.message[1:]}."
+        head = "The patient could not be confirmed"
     elif isinstance(error, DataUnavailable):
         head = "The patient could not be read"
         what = f"The EHR did not deliver the Patient ({error.message}). Open this app from the chart again."
@@ -258,6 +262,10 @@ def problem(request: Request, visit: Visit, error: BedsideError, done: str = "")
     again = _overview_path(request, visit)  # nothing else of the address, which anybody may have written
     said = {"head": head, "what": what, "correlation": correlation, "visit": visit, "again": again}
     return page("problem.html", headers, status, root=root(request), **said)
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:].removesuffix('.')}."
 
 
 def _overview_path(request: Request, visit: Visit) -> str:

@@ -196,7 +196,7 @@ def test_what_cannot_be_recorded_is_not_shown(open_app: Callable[..., App], monk
 
 def test_an_unknown_service_or_file_is_not_found(open_app: Callable[..., App]) -> None:
     app = open_app("refer")
-    assert "no such page" in app.open("other", status=404)
+    assert "<p>There is no such page here, or it is off.</p>" in app.open("other", status=404)
     assert app.http.get("/smart/static/../app.py").status_code == 404
     assert app.http.get("/smart/static/views.py").status_code == 404
 

@@ -79,6 +79,16 @@ def test_a_page_breaks_no_rule_at_any_width(name: str, browser: Browser, open_ap
     assert screen.faults == []
 
 
+def test_a_what_if_breaks_no_rule_at_any_width(browser: Browser, open_app: Callable[..., App]) -> None:
+    screen = Screen(browser, open_app("refer"))
+    screen.open()
+    screen.page.get_by_role("spinbutton", name="eGFR").fill("25")
+    screen.page.get_by_role("button", name="Calculate").click()
+    assert "36.7%" in screen.page.inner_text(".compare")
+    assert screen.check("what-if") == 6
+    assert screen.faults == []
+
+
 def test_the_overview_breaks_no_rule_at_any_width(browser: Browser, open_app: Callable[..., App]) -> None:
     screen = Screen(browser, open_app("refer", by_cookie=False))
     screen.open("")

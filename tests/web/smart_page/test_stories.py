@@ -134,6 +134,16 @@ def test_the_overview_has_each_live_service_with_its_number_or_reason(open_app: 
     assert "does not apply: dialysis recorded 20 Nov 2026" in Markup(open_app("dialysis").open("")).text
 
 
+@pytest.mark.parametrize(("denied", "outcome"), [(set(), "success"), ({"Observation"}, "failed")], ids=["read", "not"])
+def test_the_overview_is_noted_as_it_was_shown(denied: set[str], outcome: str, open_app: Callable[..., App]) -> None:
+    app = open_app("refer", audited=True)
+    app.records.denied = denied
+    page = app.open("")
+    assert ("15.4%" in page) is (outcome == "success")
+    told = [(one.outcome, dict(one.detail)) for one in app.ledger.events() if one.kind == "page-view"]
+    assert told == [(outcome, {"page": "overview"})]
+
+
 def test_a_service_in_shadow_has_no_page(open_app: Callable[..., App]) -> None:
     app = open_app("refer", service={"stage": "shadow"})
     assert "15.4" not in app.open(status=404)
