@@ -13,7 +13,7 @@ from typing import BinaryIO
 from bench import population_shapes as shapes
 from bench.population_others import POOL, Pool
 
-VERSION = 1
+VERSION = 2
 """Of the lines: raise it when any of them changes, so that no export made before is taken for one of today."""
 
 AT = date(2026, 11, 22)
@@ -21,6 +21,9 @@ AT = date(2026, 11, 22)
 
 PART = 256_000_000
 """Bytes after which an export goes on in another file of the same type, as servers do."""
+
+MIXED = 500
+"""Patients whose lines stand in no order within each file: a server exports by resource, not by patient."""
 
 SPARE = 1_000_000_000
 STAMP = "stamp.json"
@@ -178,6 +181,13 @@ class Writer:
         self._open[kind] = file, held + len(text)
         self.size += len(text)
 
+    def mix(self, lines: Mapping[str, list[bytes]], random: Random) -> None:
+        """Lines of many patients, in an order of their own."""
+        for kind, some in lines.items():
+            random.shuffle(some)
+            if some:
+                self.add(kind, b"".join(some))
+
 
 def generate(folder: Path, order: Order) -> Export:
     """Write what was ordered; the same order gives the same bytes."""
@@ -185,20 +195,28 @@ def generate(folder: Path, order: Order) -> Export:
         raise SystemExit(f"the share of wanted lines is from 0.01 to 1, not {order.wanted}")
     random = Random(order.seed)
     pool = Pool(random, AT)
-    made = wanted = others = 0
+    made = wanted = others = size = 0
     with ExitStack() as stack:
         writer = Writer(folder, stack)
         named = add_named(writer)
-        while made < order.patients if order.patients is not None else writer.size < (order.size or 0):
+        held: dict[str, list[bytes]] = {kind: [] for kind in TYPES}
+        while made < order.patients if order.patients is not None else size < (order.size or 0):
             owner = b"%08x-%04x-4%03x-a%03x-%012x" % tuple(random.getrandbits(bits) for bits in (32, 16, 12, 12, 48))
             for kind, line in wanted_lines(random, owner, made):
-                writer.add(kind, line)
+                held[kind].append(line)
                 wanted += 1
+                size += len(line)
             due = min(POOL, round(wanted * (1 - order.wanted) / order.wanted) - others - named)
             if due > 0:
-                writer.add("Observation", pool.some(random.randrange(POOL), due, owner))
+                text = pool.some(random.randrange(POOL), due, owner)
+                held["Observation"] += text.splitlines(keepends=True)
                 others += due
+                size += len(text)
             made += 1
+            if made % MIXED == 0:
+                writer.mix(held, random)
+                held = {kind: [] for kind in TYPES}
+        writer.mix(held, random)
     return Export(folder, writer.size, made, wanted + others + named, wanted)
 
 
@@ -219,8 +237,9 @@ def kept(folder: Path, asked: Mapping[str, object], size: int, make: Callable[[P
         if found.pop("asked") == asked:
             return Export(folder, **found)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     refuse_when_full(folder, size)
+    folder.mkdir()
     export = make(folder)
     counts = asdict(replace(export, folder=Path()))
     del counts["folder"]
@@ -230,7 +249,7 @@ def kept(folder: Path, asked: Mapping[str, object], size: int, make: Callable[[P
 
 def refuse_when_full(folder: Path, size: int) -> None:
     """End here rather than with a full disk."""
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder.parent).free
     if free < size + SPARE:
         short = f"{folder} needs {(size + SPARE) / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free"
         raise SystemExit(f"{short}: make room, or name another folder with --data")
