@@ -26,7 +26,8 @@ MIXED = 500
 """Patients whose lines stand in no order within each file: a server exports by resource, not by patient."""
 
 SPARE = 1_000_000_000
-STAMP = "stamp.json"
+STAMP = ".stamp"
+"""Hidden, so that nobody takes it for a part of the export."""
 TYPES = ("Patient", "Encounter", "Condition", "Procedure", "Observation")
 
 CKD = {
