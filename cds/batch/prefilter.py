@@ -10,6 +10,7 @@ from typing import Literal
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
+from cds.batch.lines import Block
 from cds.errors import SiteError
 from cds.features.feature import Need
 from cds.fhir.codes import URIS, CodeSet, Entry, Vocabulary
@@ -17,8 +18,8 @@ from cds.fhir.codes import URIS, CodeSet, Entry, Vocabulary
 Engine = Literal["aho", "rg", "none"]
 Span = tuple[int, int]
 """Where a line begins and ends in its block, without the line end."""
-Select = Callable[[bytes], Iterator[Span]]
-"""The lines of a block that are to be decoded; a block holds whole lines only."""
+Select = Callable[[Block], Iterator[Span]]
+"""The lines of a block that are to be decoded."""
 
 BLOCK = 1 << 20
 """Bytes looked at together: what stays in a core's cache."""
@@ -43,7 +44,7 @@ class Literals:
         codes = {code for text in shortest & set(codes_of) for code in codes_of[text]}
         self._second = _automaton([*(shortest - set(codes_of)), *codes])
 
-    def found_in(self, line: bytes) -> bool:
+    def found_in(self, line: bytes | bytearray) -> bool:
         return bool(self._second.find_matches_as_indexes(line))
 
 
@@ -114,28 +115,31 @@ def selector(engine: Engine, wanted: Literals) -> Select:
     return _ripgrep(wanted) if engine == "rg" else _aho_corasick(wanted)
 
 
-def _every_line(block: bytes) -> Iterator[Span]:
-    start, length = 0, len(block)
-    while start < length:
-        end = block.find(b"\n", start)
-        end = length if end < 0 else end
+def _every_line(block: Block) -> Iterator[Span]:
+    start = 0
+    while start < block.length:
+        end = _line_end(block, start)
         yield start, end
         start = end + 1
+
+
+def _line_end(block: Block, at: int) -> int:
+    end = block.data.find(b"\n", at, block.length)
+    return block.length if end < 0 else end
 
 
 def _aho_corasick(wanted: Literals) -> Select:
     search = BytesAhoCorasick(wanted.texts, matchkind=MatchKind.LeftmostFirst).find_matches_as_indexes
     coarse, found_in = wanted.coarse, wanted.found_in
 
-    def select(block: bytes) -> Iterator[Span]:
-        end = -1
-        for which, at, _ in search(block):
+    def select(block: Block) -> Iterator[Span]:
+        data, end = block.data, -1
+        for which, at, _ in search(memoryview(data)[: block.length]):
             if at <= end:
                 continue
-            start = block.rfind(b"\n", 0, at) + 1
-            end = block.find(b"\n", at)
-            end = len(block) if end < 0 else end
-            if which not in coarse or found_in(block[start:end]):
+            start = data.rfind(b"\n", 0, at) + 1
+            end = _line_end(block, at)
+            if which not in coarse or found_in(data[start:end]):
                 yield start, end
 
     return select
@@ -144,17 +148,17 @@ def _aho_corasick(wanted: Literals) -> Select:
 def _ripgrep(wanted: Literals) -> Select:
     command = _ripgrep_command(wanted.texts)
 
-    def select(block: bytes) -> Iterator[Span]:
-        found = subprocess.run(command, input=block, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own words
+    def select(block: Block) -> Iterator[Span]:
+        lines = memoryview(block.data)[: block.length]
+        found = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own words
         if found.returncode > 1:
             raise SiteError("rg failed; --prefilter aho needs no other program")
         told, at = found.stdout, 0
         while at < len(told):
             colon = told.index(b":", at)
             start = int(told[at:colon])
-            end = block.find(b"\n", start)
-            end = len(block) if end < 0 else end
-            if wanted.found_in(block[start:end]):
+            end = _line_end(block, start)
+            if wanted.found_in(block.data[start:end]):
                 yield start, end
             at = colon + 1 + (end - start) + 1
 

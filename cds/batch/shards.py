@@ -1,6 +1,6 @@
 """Scores the patients of one shard: their kept resources become charts, and each chart goes through the one door."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct, field, json
@@ -14,7 +14,7 @@ from cds.batch.written import Written, assessed, decoded, encoded, newest, taken
 from cds.errors import DataUnavailable, WrongPatient
 from cds.fhir.chart import Chart, Located
 from cds.fhir.identity import Identity
-from cds.fhir.resources import Resource, condensed, expanded
+from cds.fhir.resources import Resource, expanded
 from cds.risk.estimate import NotScored, Risk
 from cds.risk.model import RiskModel
 
@@ -99,12 +99,15 @@ class _Patient:
     def __init__(self, key: bytes, record: _Record, deleted: frozenset[str]) -> None:
         self._key, self._id, self._record = key, key.decode(), record
         self._deleted = deleted
-        found = [(number, expanded(resource)) for number, _, resource in record.kept]
-        gone = {_reference(resource) for number, resource in found if number != EARLIER} | deleted
-        self._resources = [r for number, r in found if number != EARLIER or not (r.id and _reference(r) in gone)]
+        found = [(number, condensed, expanded(condensed)) for number, _, condensed in record.kept]
+        if record.kept[:1] and record.kept[0][0] == EARLIER:
+            gone = {_reference(resource) for number, _, resource in found if number != EARLIER} | deleted
+            found = [one for one in found if one[0] != EARLIER or not (one[2].id and _reference(one[2]) in gone)]
+        self._resources = [resource for _, _, resource in found]
+        self._condensed = [condensed for _, condensed, _ in found]
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
-        written = list(self._still_written(found))
+        written, retracted = self._still_written()
         if not any(resource.resource_type == "Patient" for resource in self._resources):
             lines = [(number, line) for number, line, _ in self._record.kept if number != EARLIER]
             found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in lines]
@@ -116,18 +119,19 @@ class _Patient:
                 _count(found.counts.setdefault(model.id, {}), said)
                 last = self._assessment(found, written, said, model) if isinstance(said, Risk) else None
                 found.rows += rows(self._id, model, said, at, last)
+        again = {one.id for one in written}  # asked as of the same instant, the new answer stands under the same id
+        found.retracted += [one.retracted() for one in retracted if one.id not in again]
         self._keep(found, written)
 
-    def _still_written(self, found: Scored) -> Iterator[Written]:
-        """What earlier runs wrote and still holds; the rest is retracted, in the order in which it was written."""
+    def _still_written(self) -> tuple[list[Written], list[Written]]:
+        """What earlier runs wrote and still holds, and what is to be retracted; both in the order of the runs."""
         if not self._record.written:
-            return
+            return [], []
         gone = set(taken_back(self._resources, self._deleted))
+        holds, fallen = list[Written](), list[Written]()
         for one in self._record.written:
-            if one.basis & gone:
-                found.retracted.append(one.retracted())
-            else:
-                yield one
+            (fallen if one.basis & gone else holds).append(one)
+        return holds, fallen
 
     def _chart(self, scorers: Scorers) -> Chart | DataUnavailable:
         located: list[Located] = [(resource, None) for resource in self._resources]
@@ -142,11 +146,11 @@ class _Patient:
         if last is not None and last.identifier == now.identifier:
             return last.id
         found.assessments.append(json.encode(now.assessment))
-        written.append(now)
+        written[:] = [*(one for one in written if one.id != now.id), now]
         return now.id
 
     def _keep(self, found: Scored, written: list[Written]) -> None:
-        found.kept += [framed(self._key, 0, condensed(resource)) for resource in self._resources]
+        found.kept += [framed(self._key, 0, condensed) for condensed in self._condensed]
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
 
 

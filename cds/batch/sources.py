@@ -3,14 +3,15 @@
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, Protocol, cast
 
 import fsspec
 from msgspec import MsgspecError, Struct, field, json, structs
 
-from cds.batch.lines import Block, blocks, packed_blocks
+from cds.batch.lines import Block, File, blocks, packed_blocks
 from cds.errors import ExportUnreadable, RequestError
 
 RANGE_BYTES = 32 << 20
@@ -20,6 +21,12 @@ _UNPACKED = 12
 """How much longer a packed export is when it is unpacked, about: only the number of shards hangs on it."""
 _NOT_DATA = frozenset({"log.ndjson", "rejects.ndjson"})
 _PLAIN, _PACKED = (".ndjson", ".jsonl"), (".ndjson.gz", ".jsonl.gz")
+
+
+class Opened(File, Protocol):
+    """A file that is closed again."""
+
+    def close(self) -> None: ...
 
 
 class Source(Struct, frozen=True):
@@ -37,12 +44,12 @@ class Source(Struct, frozen=True):
     def local(self) -> bool:
         return "://" not in self.place
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Opened:
         """Raises ExportUnreadable."""
         try:
             if self.local:
                 return Path(self.place).open("rb", buffering=0)
-            return cast("BinaryIO", fsspec.open(self.place, "rb").open())
+            return cast("Opened", fsspec.open(self.place, "rb").open())
         except OSError as error:
             raise ExportUnreadable(f"{self.name}: {error.strerror or 'it cannot be opened'}") from None
 
@@ -51,7 +58,7 @@ class Source(Struct, frozen=True):
         if self.sha256 is not None:
             return self.sha256
         found = sha256()
-        with self.open() as file:
+        with closing(self.open()) as file:
             while data := file.read(1 << 20):
                 found.update(data)
         return found.hexdigest()
@@ -89,7 +96,7 @@ class Export(Struct, frozen=True):
 def lines_of(source: Source, part: Range, size: int) -> Iterator[Block]:
     """The blocks of a range. Raises ExportUnreadable, which names the file."""
     try:
-        with source.open() as file:
+        with closing(source.open()) as file:
             yield from packed_blocks(file, size) if source.packed else blocks(file, part.start, part.end, size)
     except ExportUnreadable as error:
         raise ExportUnreadable(f"{source.name}: {error.message}") from None
