@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -33,6 +33,8 @@ class Outcome(Struct, frozen=True):
     version: str | None = None
     final: bool = False
     """Sent again and again already."""
+    repeated: bool = False
+    """Sent before within this outcome, and nobody knows what became of that."""
 
     @property
     def ok(self) -> bool:
@@ -85,14 +87,17 @@ def _entries(answer: Answer, count: int) -> list[Outcome]:
     entries = (answer.json() or {}).get("entry")
     if not isinstance(entries, list) or len(entries) != count:
         return [Outcome(_UNKNOWN)] * count
-    return [_outcome_of(entry.get("response") if isinstance(entry, dict) else None) for entry in entries]
+    return [
+        _outcome_of(entry.get("response") if isinstance(entry, dict) else None, repeated=answer.repeated)
+        for entry in entries
+    ]
 
 
-def _outcome_of(response: object) -> Outcome:
+def _outcome_of(response: object, *, repeated: bool) -> Outcome:
     said = response if isinstance(response, dict) else {}
     status = _STATUS.match(str(said.get("status", "")))
     number = int(status[1]) if status else _UNKNOWN
-    return Outcome(number, _id(said.get("location")), _version(said.get("etag")))
+    return Outcome(number, _id(said.get("location")), _version(said.get("etag")), repeated=repeated)
 
 
 async def _alone(target: Target, write: Write) -> Outcome:
@@ -102,15 +107,13 @@ async def _alone(target: Target, write: Write) -> Outcome:
     if write.unless:
         headers["If-None-Exist"] = write.unless
     answer = await target.ask(write.method, write.place, write.resource, headers)
-    return _told(answer.status, answer.headers, answer.json() if answer.status in (200, 201) else None)
-
-
-def _told(status: int, headers: Mapping[str, str], body: Json | None) -> Outcome:
+    body = answer.json() if answer.status in (200, 201) else None
     resource = body if body is not None and body.get("resourceType") not in (None, "OperationOutcome") else {}
     meta = resource.get("meta")
-    version = _version(headers.get("etag")) or (meta.get("versionId") if isinstance(meta, dict) else None)
-    place = headers.get("location") or headers.get("content-location")
-    return Outcome(status, _id(place) or resource.get("id"), version, final=status >= 500)
+    version = _version(answer.headers.get("etag")) or (meta.get("versionId") if isinstance(meta, dict) else None)
+    place = answer.headers.get("location") or answer.headers.get("content-location")
+    id_ = _id(place) or resource.get("id")
+    return Outcome(answer.status, id_, version, final=answer.status >= 500, repeated=answer.repeated)
 
 
 def _id(place: object) -> str | None:

@@ -57,6 +57,8 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    repeated: bool = False
+    """Whether it was sent before, and nobody knows what became of that."""
 
     def json(self) -> Json | None:
         """The JSON object in it, when there is one."""
@@ -114,7 +116,8 @@ class Target:
         for attempt in range(self.patience.tries):
             token = await self._token(refused)
             try:
-                return await self._send(method, url, content, headers, token), token
+                answer = await self._send(method, url, content, headers, token)
+                return answer._replace(repeated=attempt > 0), token
             except ServerFailed as fault:
                 failed = fault
             if attempt + 1 < self.patience.tries:

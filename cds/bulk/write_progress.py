@@ -63,11 +63,13 @@ class WriteProgress:
     def __enter__(self) -> "WriteProgress":
         try:
             file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunUnusable(f"{self.path}: another `bedside write` is at work on this folder") from None
         except OSError as error:
             raise RunUnusable(f"{self.path}: {error.strerror}; the run's folder must be writable") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise RunUnusable(f"{self.path}: another `bedside write` is at work on this folder") from None
         content = file.read()
         file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
         os.fsync(file.fileno())

@@ -106,7 +106,8 @@ class Writing:
         left = []
         for one, outcome in zip(due, outcomes, strict=True):
             if outcome.status == 200 and self._conditional(one):
-                self._was_there(one.entry, before)
+                if not outcome.repeated and one.entry.id not in before:
+                    self._somebodys(one.entry)
                 left.append((one.entry, outcome.status))
             elif outcome.ok and self._conditional(one) and outcome.id is None:
                 left.append((one.entry, outcome.status))  # under which id it is kept, the next look tells
@@ -184,11 +185,10 @@ class Writing:
             noted = Noted("there", entry.id, digest=entry.digest, version=version, server_id=server_id)
             self._progress.note(noted)
 
-    def _was_there(self, entry: Entry, before: frozenset[str]) -> None:
-        """A conditional create that found one: ours if an earlier try was cut off, else somebody's."""
-        if entry.id not in before:
-            self._sent.discard(entry.id)
-            self._progress.note(Noted("not ours", entry.id))
+    def _somebodys(self, entry: Entry) -> None:
+        """The first try of a conditional create found one; after a try that was cut off, it would be ours."""
+        self._sent.discard(entry.id)
+        self._progress.note(Noted("not ours", entry.id))
 
     def _failed(self, entry: Entry, status: int, tally: Tally) -> None:
         tally.fail(entry, status)

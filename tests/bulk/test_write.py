@@ -58,7 +58,7 @@ def kept(server: Sekmet, kind: str = "RiskAssessment") -> dict[str, Json]:
     return {entry["resource"]["id"]: entry["resource"] for entry in bundle.get("entry", ())}
 
 
-def write(server: Sekmet, folder: Path, *, clean: bool = True, **wanted: bool) -> Json:
+def write(server: Sekmet, folder: Path, *, clean: bool = True, **wanted: Any) -> Json:
     """What the command would print, without a process for each time."""
     tally = asyncio.run(write_back(folder, server.fhir_base, NoAccess(), Wanted(**wanted)))
     said: Json = json.loads(msgspec.json.encode(tally.told()))
