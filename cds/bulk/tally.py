@@ -15,6 +15,7 @@ SHOWN = 50
 _WORDS = {
     0: "the server did not say what became of it",
     400: "the server says that it is not valid",
+    401: "the access token is not accepted for it",
     403: "the access token has no right to write it",
     404: "the server does not take this type of resource",
     405: "the server does not take this type of resource",

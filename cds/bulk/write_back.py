@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cds.bulk.capability import Abilities, read_abilities
 from cds.bulk.looking import by_id
@@ -22,6 +22,7 @@ class Wanted(Struct, frozen=True):
     dry_run: bool = False
     overwrite: bool = False
     check_patients: bool = True
+    provenance: bool = True
     batch: int = BATCH
     patience: Patience = Patience()
 
@@ -43,6 +44,8 @@ async def write_back(
     async with open_http(transport) as http:
         target = Target(http, base, access, wanted.patience)
         abilities = await _abilities(target)
+        if not wanted.provenance:
+            abilities = structs.replace(abilities, provenance=None)
         if wanted.check_patients:
             await _meet(run, target, abilities)
         progress = WriteProgress(folder, target.base)

@@ -31,18 +31,23 @@ def write(
     check_patients: Annotated[
         bool, typer.Option("--check-patients/--no-check-patients", help="See first that the patients are there.")
     ] = True,
+    provenance: Annotated[
+        bool, typer.Option("--provenance/--no-provenance", help="Write a Provenance beside each result.")
+    ] = True,
     batch: Annotated[int, typer.Option("--batch", min=1, max=500, help="Results in one Bundle.")] = BATCH,
     json: JsonOption = False,
 ) -> None:
     """Write a run's RiskAssessments to a FHIR server. Exit code 3 when a line was not written as asked."""
     base, access = _base(to), _access(no_auth=no_auth)
-    wanted = Wanted(dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, batch=batch)
+    wanted = Wanted(
+        dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance, batch=batch
+    )
     with told(), _shown() as report:
         tally = asyncio.run(write_back(folder, base, access, wanted, report))
     if json:
         typer.echo(msgspec.json.encode(tally.told()).decode())
     else:
-        _print(tally)
+        _print(tally, provenance=provenance)
     if not tally.clean:
         raise typer.Exit(FAILED if tally.stopped else REJECTS)
 
@@ -69,7 +74,7 @@ def _shown() -> Iterator[Callable[[Tally], None]]:
         yield lambda tally: shown.update(task, total=tally.lines, completed=tally.lines - tally.untried)
 
 
-def _print(tally: Tally) -> None:
+def _print(tally: Tally, *, provenance: bool) -> None:
     would = "would be " if tally.dry_run else ""
     became = tally.became
     out.print(
@@ -83,13 +88,9 @@ def _print(tally: Tally) -> None:
         err.print(f"{one.file}:{one.line}: {f'{one.status}: ' if one.status else ''}{one.why}")
     if (unlisted := tally.failed - tally.untried + became["changed there"] - len(tally.listed)) > 0:
         err.print(f"and {unlisted} more: the first {SHOWN} are listed")
-    _print_provenance(tally)
-    if tally.stopped:
-        err.print(f"Stopped: {tally.stopped}. {tally.untried} results were not tried; run this again to go on.")
-
-
-def _print_provenance(tally: Tally) -> None:
-    if tally.provenance["not taken"]:
+    if tally.provenance["not taken"] and provenance:
         err.print("Without Provenance: this server does not say that it takes one that can be written once only.")
     if tally.provenance["failed"]:
         err.print(f"{tally.provenance['failed']} Provenance were not taken; run this again to write them.")
+    if tally.stopped:
+        err.print(f"Stopped: {tally.stopped}. {tally.untried} results were not tried; run this again to go on.")

@@ -5,11 +5,11 @@ Its code keeps any type of R4 and searches by whatever its table names; the tabl
 
 from typing import Any
 
-from sekmet.fhir.search_params import PARAMS, SearchParam
+from sekmet.fhir.search_params import PARAMS, SearchParam  # type: ignore[import-untyped]
 
 
 def app_factory() -> Any:
     PARAMS["RiskAssessment"] = {"identifier": SearchParam("identifier", "token", ("identifier",))}
-    from sekmet.main import app_factory as theirs
+    from sekmet.main import app_factory as theirs  # type: ignore[import-untyped]
 
     return theirs()

@@ -230,6 +230,12 @@ def test_a_server_without_provenance_is_written_without(tmp_path: Path) -> None:
     assert (tally.clean, tally.provenance["not taken"], server.kept["Provenance"]) == (True, len(results), {})
 
 
+def test_provenance_is_left_out_where_it_is_not_wanted(tmp_path: Path) -> None:
+    server, results = shelf(), assessments()
+    assert write(server, run_folder(tmp_path / "run", results), provenance=False).clean
+    assert (len(server.kept["RiskAssessment"]), server.kept["Provenance"]) == (len(results), {})
+
+
 @pytest.mark.proves("B28", "a change between the look and the write is not overwritten: If-Match, and another look")
 def test_a_change_that_comes_between_is_not_overwritten(tmp_path: Path) -> None:
     server, results = shelf(), assessments()
