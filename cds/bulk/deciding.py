@@ -43,12 +43,14 @@ def _retraction(entry: Entry, there: Json | None, known: Known | None, base: str
 
 
 def _as_we_left_it(there: Json, known: Known | None) -> bool:
-    """By the version that our last write led to; by its content, where a server keeps no versions."""
-    if known is None or known.digest is None:
+    """By the version that our last write led to; by its content, where that is not known."""
+    if known is None:
         return False
-    if known.version is not None:
-        return known.version == version_of(there)
-    return digest(there) == known.digest
+    if known.version is not None and known.version == version_of(there):
+        return True
+    content = digest(there)
+    # Sent, and then a kill: its version was never heard of. Or a server that keeps no versions.
+    return content == known.sent or (known.version is None and content == known.digest)
 
 
 def _an_earlier_one(entry: Entry, there: Json, known: Known | None) -> bool:

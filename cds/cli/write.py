@@ -93,4 +93,4 @@ def _print(tally: Tally, *, provenance: bool) -> None:
     if tally.provenance["failed"]:
         err.print(f"{tally.provenance['failed']} Provenance were not taken; run this again to write them.")
     if tally.stopped:
-        err.print(f"Stopped: {tally.stopped}. {tally.untried} results were not tried; run this again to go on.")
+        err.print(f"Stopped: {tally.stopped}. {tally.untried} results were not seen to their end; run this again.")

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from cds.bulk.content import digest, same
-from cds.bulk.run_folder import open_run
-from cds.bulk.write_progress import Noted, WriteProgress
+from cds.bulk.deciding import decide
+from cds.bulk.run_folder import Entry, open_run
+from cds.bulk.write_progress import Known, Noted, WriteProgress
 from cds.errors import RunUnusable
+from cds.risk.assessment import IDENTIFIER_SYSTEM
 from tests.bulk.runs import assessments, many, retracted, run_folder
 from tests.cli.command import bedside
 
@@ -95,6 +97,7 @@ def test_the_command_says_so_and_ends_with_2(tmp_path: Path) -> None:
     assert (plain.returncode, "https" in plain.stderr) == (2, True)
 
 
+OLDER = assessments()[0]
 MINE: Json = {"id": "a", "status": "final", "basis": [{"reference": "Observation/1"}], "at": "2026-11-22T14:02:00Z"}
 
 
@@ -117,6 +120,34 @@ MINE: Json = {"id": "a", "status": "final", "basis": [{"reference": "Observation
 def test_what_a_server_adds_is_no_difference_and_what_somebody_changes_is(theirs: Json, alike: bool) -> None:
     assert same(MINE, {**MINE, **theirs}, "https://ehr.example.org/fhir") is alike
     assert digest({**MINE, "meta": {}}) == digest(MINE)
+
+
+@pytest.mark.proves("D34", "who wrote what is there: by progress, by content, by identifier; else it is somebody's")
+@pytest.mark.parametrize(
+    ("there", "known", "step"),
+    [
+        ({}, None, "unchanged"),
+        (None, None, "create"),
+        (None, Known(sent="d"), "create"),
+        (None, Known(digest="d"), "changed there"),
+        ({"status": "cancelled"}, None, "changed there"),
+        ({"status": "entered-in-error"}, None, "changed there"),
+        ({"note": []}, None, "changed there"),
+        ({"note": [], "identifier": []}, None, "changed there"),
+        ({"note": [], "identifier": [{"system": IDENTIFIER_SYSTEM, "value": "older"}]}, None, "update"),
+        ({"note": [], "meta": {"versionId": "4"}}, Known(digest="older", version="4"), "update"),
+        ({"note": [], "meta": {"versionId": "5"}}, Known(digest="older", version="4"), "changed there"),
+        ({"note": []}, Known(sent=digest({**OLDER, "note": []})), "update"),
+        ({"note": []}, Known(digest=digest({**OLDER, "note": []})), "update"),
+        ({"note": []}, Known(digest="older"), "changed there"),
+    ],
+)
+def test_what_is_ours_is_updated_and_what_is_not_stands(there: Json | None, known: Known | None, step: str) -> None:
+    entry = Entry("RiskAssessment.ndjson", 1, {**OLDER, "note": [{"text": "Late."}]} if there else OLDER)
+    kept = None if there is None else {**OLDER, **there}
+    assert decide(entry, kept, known, "https://a") == step
+    if step == "changed there":
+        assert decide(entry, kept, known, "https://a", overwrite=True) == ("create" if kept is None else "update")
 
 
 def test_progress_is_read_up_to_the_line_in_which_a_kill_fell(tmp_path: Path) -> None:
