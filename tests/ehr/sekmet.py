@@ -21,6 +21,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.conftest import ROOT
 from tests.ehr.running import free_port
 
 SCOPE = "system/*.cruds"
@@ -57,7 +58,7 @@ class Sekmet:
             {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
             for one in resources
         ]
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         for start in range(0, len(entries), BATCH):
             bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries[start : start + BATCH]}
             answer = httpx.post(self.fhir_base, json=bundle, headers=headers, timeout=60)
@@ -68,8 +69,8 @@ class Sekmet:
 
 
 @contextmanager
-def sekmet(folder: Path) -> Iterator[Sekmet]:
-    """The server on a free port, with its database and its settings in `folder`."""
+def sekmet(folder: Path, factory: str = "sekmet.main:app_factory", types: str = "smart") -> Iterator[Sekmet]:
+    """The server on a free port, with its database and its settings in `folder`; `types` "none" asks for no token."""
     port = free_port()
     key = ECKey.generate_key("P-384", {"kid": "bedside-1", "use": "sig", "alg": "ES384"})
     client = {"client_id": "bedside", "jwks": {"keys": [key.as_dict(private=False)]}, "scopes": SCOPE}
@@ -79,12 +80,13 @@ def sekmet(folder: Path) -> Iterator[Sekmet]:
         "port": port,
         "data_dir": str(folder),
         "own_private_key_path": str(folder / "none.pem"),
-        "server_auth": {"types": ["smart"], "smart_clients": [client], "enforce_scopes": True},
+        "server_auth": {"types": [types], "smart_clients": [client], "enforce_scopes": True},
         "simulator": {"enabled": False},
         "log_inbound": False,
     }
     (folder / "settings.yaml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML too
-    command = [sys.executable, "-m", "uvicorn", "sekmet.main:app_factory", "--factory", "--port", str(port)]
+    place = ["--factory", "--app-dir", str(ROOT), "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", factory, *place]
     log = (folder / "log.txt").open("wb")
     with log:
         process = subprocess.Popen(
@@ -94,7 +96,8 @@ def sekmet(folder: Path) -> Iterator[Sekmet]:
         try:
             server = Sekmet(f"http://127.0.0.1:{port}", key)
             wait_for(f"{server.fhir_base}/metadata", process)
-            server.sign_in()
+            if types == "smart":
+                server.sign_in()
             yield server
         finally:
             process.terminate()
