@@ -20,6 +20,7 @@ from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.sources import RANGE_BYTES, Export, find_export
 from cds.cli.common import INTERRUPTED, REJECTS, err, out, stop, told
+from cds.cli.noting import note_done
 from cds.errors import RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
@@ -51,6 +52,7 @@ def score_population(
         )  # fmt: skip
         with _progress(quiet=as_json) as progress:
             report = _scored(plan, recipe, folder, workers, spark, resume, progress)
+        note_done(settings, "batch-run", _noted(report, folder))
     _tell(report, folder, as_json)
 
 
@@ -111,6 +113,14 @@ def _progress(*, quiet: bool) -> Iterator[Told]:
             bar.update(tasks[stage], completed=done, total=total, rate=text)
 
         yield told_of
+
+
+def _noted(report: dict[str, Any], folder: Path) -> dict[str, str]:
+    """What the ledger holds of a run: enough to find it, to know it again, and to compute it anew."""
+    digests = {name: output["sha256"] for name, output in report["outputs"].items()}
+    models = ", ".join(f"{model['id']} {model['version']}" for model in report["models"])
+    counts = {"patients": str(report["patients"]), "scored": str(sum(o["scored"] for o in report["outcomes"].values()))}
+    return {"folder": str(folder.resolve()), "at": report["at"], "models": models, **counts, **digests}
 
 
 def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:
