@@ -36,7 +36,7 @@ def export_files(
     system: Annotated[bool, _flag("--system", "All that the server has.")] = False,
     models: Annotated[str, typer.Option("--models", help="Models whose types to fetch, as kfre-4,kfre-8.")] = "kfre-4",
     types: Annotated[Words, _option("--type", "A resource type, instead of the models'; may be repeated.")] = None,
-    since: Annotated[str | None, _option("--since", "Changed since a day, an instant, or an export (its folder).")] = None,
+    since: Annotated[str | None, _option("--since", "Changed since a day, an instant, or an export's folder.")] = None,
     until: Annotated[str | None, _option("--until", "What changed before: a day or an instant.")] = None,
     filters: Annotated[Words, _option("--type-filter", "_typeFilter, as Observation?status=final; repeatable.")] = None,
     filter_codes: Annotated[bool, _flag("--filter-codes", "Ask for the models' own codes only.")] = False,
