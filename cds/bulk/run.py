@@ -65,7 +65,9 @@ class Run:
         self, at_once: int, deadline: timedelta, *, keep: bool, tell: Callable[[Told], None]
     ) -> Exported:
         record = self.book.record
-        if record.state == "running":
+        if record.state == "complete":
+            self._refuse_lost()
+        else:
             await self._gather(at_once, record.began + deadline, tell)
             self._raise_faults()
             record.severities = severities(self.book.folder, self.plan.entries)
@@ -95,7 +97,7 @@ class Run:
 
     def _taken(self, page: Page) -> list[Entry]:
         """The files of a page, in the record before the first of them is fetched."""
-        entries = self.plan.take(page.number, page.manifest, page.expires)
+        entries = self._take(page)
         for entry in entries:
             self.server.allow(self.plan.links[entry.name].url, f"the file {entry.name}")
         record = self.book.record
@@ -104,6 +106,11 @@ class Run:
         self.book.save()
         self.log.status_page_complete(record.transaction_time, [page.manifest.count(kind) for kind in KINDS])
         return entries
+
+    def _take(self, page: Page) -> list[Entry]:
+        """A manifest that has ended as it is read tells of two clocks: to read it again would tell no more."""
+        ended = page.expires is not None and page.expires <= self.pace.clock()
+        return self.plan.take(page.number, page.manifest, None if ended else page.expires)
 
     def _manifest_complete(self, page: Page | None) -> None:
         record = self.book.record
@@ -141,7 +148,7 @@ class Run:
                 if self.plan.links[entry.name] is not link:
                     return  # somebody else has read it meanwhile
                 async for page in status.pages():
-                    self.plan.take(page.number, page.manifest, page.expires)
+                    self._take(page)
                     if page.number >= entry.page:
                         return
 
@@ -153,6 +160,11 @@ class Run:
     def _tell(self, tell: Callable[[Told], None], **news: object) -> None:
         self.told = msgspec.structs.replace(self.told, **news)
         tell(self.told)
+
+    def _refuse_lost(self) -> None:
+        lost = [one.name for one in self.plan.entries if one.kept is None]
+        if lost:
+            raise ExportFailed(f"{self.book.folder}: {lost[0]} of this complete export is gone or was changed")
 
     def _raise_faults(self) -> None:
         if not self.faults:

@@ -130,7 +130,7 @@ def _print(done: Exported, *, json: bool) -> None:
     else:
         found = ", ".join(f"{number} {severity}" for severity, number in sorted(done.errors.items()))
         issues = f" The server reports: {found} (error/)." if found else ""
-        typer.echo(f"{done.resources} resources in {done.files} files, {done.bytes} bytes, in {done.folder}.{issues}")
+        typer.echo(f"{done.folder}: {done.resources} resources, {done.files} files, {done.bytes} bytes.{issues}")
     if done.partial:
         raise typer.Exit(REJECTS)
 

@@ -223,15 +223,28 @@ def test_links_that_have_ended_are_read_again_first(unsigned: BulkDouble, out: P
     def status_page(request: Request, number: int) -> Response | None:
         if request.method == "DELETE":
             return None
-        ends = sleeps.clock() + timedelta(seconds=-5 if number == 0 else 600)
+        ends = sleeps.clock() + timedelta(seconds=600)
         signed = [one | {"url": f"{one['url']}?sig={number}"} for one in unsigned.manifest["output"]]
         headers = {"Expires": format_datetime(ends, usegmt=True)}
         return JSONResponse(unsigned.manifest | {"output": signed}, headers=headers)
 
     unsigned.on[STATUS] = status_page
-    fetched(unsigned, out, sleeps=sleeps)
+    unsigned.on[FILE] = lambda _, n: outcome(503, "transient", Retry_After="300") if n < 3 else None
+    fetched(unsigned, out, sleeps=sleeps, at_once=1)
     assert len(unsigned.asked(STATUS)) == 2
-    assert {one.query[0] for one in unsigned.seen if one.path.startswith("/files/")} == {("sig", "1")}
+    asked = [(one.path, one.query[0][1]) for one in unsigned.seen if one.path.startswith("/files/")]
+    others = [("/files/Patient.2", "1"), ("/files/Patient.3", "1")]
+    assert asked == [(FILE, "0"), (FILE, "0"), (FILE, "1"), (FILE, "1"), *others]
+
+
+def test_a_manifest_that_has_always_ended_is_read_once(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    headers = {"Expires": "Sun, 22 Nov 1998 10:00:00 GMT"}
+    unsigned.on[STATUS] = lambda request, _: (
+        JSONResponse(unsigned.manifest, headers=headers) if request.method == "GET" else None
+    )
+    assert fetched(unsigned, out).files == 1
+    assert len(unsigned.asked(STATUS)) == 1
 
 
 def test_a_signed_link_that_answers_403_is_read_again(signed: BulkDouble, out: Path) -> None:

@@ -19,7 +19,7 @@ from tests.cli.command import COMMAND, ROOT, bedside, environment
 from tests.ehr.running import free_port, running
 from tests.ehr.sekmet import sekmet
 
-COPIES = 15
+COPIES = 3
 """Of each of the twelve stories, each for a patient of its own."""
 
 
@@ -101,10 +101,6 @@ def test_each_level_of_a_foreign_server(hospital: Hospital, out: Path, options: 
     done = bedside(*hospital.command(out, *options))
     assert done.returncode == 0, done.stderr
     assert len((out / "Patient.0001.ndjson").read_bytes().splitlines()) == patients
-    assert (
-        sorted(one["type"] for one in record(out)["files"])[-3:] == ["Observation", "Patient", "Procedure"][-3:]
-        or patients == 1
-    )
     assert record(out)["status_url"] is None
 
 
@@ -136,12 +132,12 @@ def test_what_breaks_on_the_way_changes_no_byte(
 def test_kills_change_no_byte(
     hospital: Hospital, undisturbed: dict[str, str], tmp_path: Path, campaign: Callable[[int], int]
 ) -> None:
-    hospital.proxy.often, hospital.proxy.pause = 0.1, 0.001
+    hospital.proxy.often, hospital.proxy.pause = 0.1, 0.005
     chance, kills, number = random.Random(20261122), 0, 0
     wanted, resumed = campaign(200), 0
     while kills < wanted:
         out, before = tmp_path / str(number), kills
-        while (code := killed(hospital.command(out), out, chance.uniform(0.0, 1.5))) is None:
+        while (code := killed(hospital.command(out), out, chance.uniform(0.0, 0.8))) is None:
             kills += 1
         assert code == 0
         assert digests(out) == undisturbed
