@@ -184,7 +184,8 @@ class _File:
 
     def _refuse_other_range(self, found: Streamed) -> None:
         said = _RANGE.fullmatch(found.headers.get("content-range", "").strip())
-        if not self.tag or said is None or int(said[1]) != self.part.size or found.headers.get("content-encoding"):
+        other = found.headers.get("etag", self.tag) != self.tag or "content-encoding" in found.headers
+        if not self.tag or said is None or int(said[1]) != self.part.size or other:
             self.tag = ""
             raise _MayPass("the server sent another part of the file than was asked for")
 

@@ -20,6 +20,7 @@ Level = Literal["patient", "system", "group"]
 TRIES = 5
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _TYPE = re.compile(r"[A-Z][A-Za-z]{0,63}")
+_VALUE = re.compile(r"=[^&]*")
 _PATIENT = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
 
 
@@ -76,9 +77,9 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     def told(self) -> dict[str, Any]:
-        """What may be kept and logged: patients by their number only."""
-        return {"level": self.level, "group": self.group, "parameters": [*map(list, self.parameters())],
-                "patients": len(self.patients)}  # fmt: skip
+        """What may be kept and logged: patients by their number, and of a filter no value, which may name one."""
+        shown = [[name, _names(value) if name == "_typeFilter" else value] for name, value in self.parameters()]
+        return {"level": self.level, "group": self.group, "parameters": shown, "patients": len(self.patients)}
 
     def path(self) -> str:
         return {"patient": "Patient/$export", "system": "$export", "group": f"Group/{self.group}/$export"}[self.level]
@@ -106,6 +107,11 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         wishes += ["handling=lenient"] if self.lenient else []
         said = {"Accept": "application/fhir+json", "Prefer": ", ".join(wishes)}
         return {**said, "Content-Type": "application/fhir+json"} if self.post or self.patients else said
+
+
+def _names(filters: str) -> str:
+    """Observation?code=…&date=… of Observation?code=1234-5&date=gt2026."""
+    return ",".join(_VALUE.sub("=…", one) for one in filters.split(","))
 
 
 async def kick_off(server: BulkServer, request: ExportRequest, pace: Pace) -> tuple[str, Mapping[str, str]]:

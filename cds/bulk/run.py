@@ -89,7 +89,8 @@ class Run:
                     if entry.kept is None and entry.name not in queued:
                         queued.add(entry.name)
                         queue.put_nowait((_until(page.expires), next(numbers), entry))
-                self._tell(tell, of=len(self.plan.entries), preparing=False)
+                done = sum(one.kept is not None for one in self.plan.entries) + len(self.faults)
+                self._tell(tell, files=done, of=len(self.plan.entries), preparing=False)
             self._manifest_complete(page)
             await queue.join()
             for worker in workers:

@@ -78,6 +78,8 @@ def test_a_post_holds_parameters_and_patients() -> None:
         "Prefer": "respond-async, separate-export-status, handling=lenient",
     }  # fmt: skip
     assert "Patient/1" not in str(wishes.told())
+    narrow = ExportRequest(types=("Observation",), type_filters=("Observation?patient=p1&code=x,y",))
+    assert ["_typeFilter", "Observation?patient=…&code=…"] in narrow.told()["parameters"]
 
 
 @pytest.mark.parametrize(
