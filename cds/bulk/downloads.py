@@ -148,7 +148,7 @@ class _File:
         """The answer with the file in it, or with the rest of the file."""
         self.to.log.download_request(self.entry)
         headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
-        if self.tag:
+        if self.tag and self.part.size:
             headers |= {"Range": f"bytes={self.part.size}-", "If-Range": self.tag, "Accept-Encoding": "identity"}
         what = f"the file {self.entry.name}"
         async with self.to.server.stream(
@@ -164,6 +164,7 @@ class _File:
             self._refuse_other_range(found)
         else:
             self.part.restart()
+            self.tag = ""
             _refuse_page(found)
         packing = found.headers.get("content-encoding", "").strip().lower()
         if packing not in ("", "identity", "gzip", "x-gzip"):
