@@ -37,6 +37,8 @@ class Bar:
         """Wait and download are two bars: the speed of one says nothing about the other."""
         if self._task is None or told.preparing != self._preparing:
             self._preparing = told.preparing
+            if self._task is not None:
+                self._progress.update(self._task, description="The server has prepared it", total=100, completed=100)
             self._task = self._progress.add_task("", total=None)
         if told.preparing:
             done = percent(told.words)
