@@ -19,7 +19,10 @@ RECORD = "export.json"
 """What `bedside export` leaves beside its files."""
 _UNPACKED = 12
 """How much longer a packed export is when it is unpacked, about: only the number of shards hangs on it."""
-_NOT_DATA = frozenset({"log.ndjson", "rejects.ndjson"})
+MIXED = "ByPatient"
+"""The type of a file that holds several, as an export organized by patient does."""
+_NOT_DATA = frozenset({"log.ndjson", "finished.ndjson", "rejects.ndjson"})
+"""What an exporter, or a run, leaves that is no data."""
 _PLAIN, _PACKED = (".ndjson", ".jsonl"), (".ndjson.gz", ".jsonl.gz")
 
 
@@ -116,7 +119,7 @@ def find_export(places: Sequence[str]) -> Export:
         if is_folder(place):
             inside = _folder(place)
             found, deleted, ignored = found + inside[0], deleted + inside[1], ignored + inside[2]
-        elif _is_ndjson(place):
+        elif is_ndjson(place):
             found.append(_source(place))
         else:
             raise RequestError(f"{_name(place)}: with --out, files are .ndjson or .ndjson.gz; without it, Bundles too")
@@ -142,13 +145,17 @@ def _system(place: str) -> tuple[Any, str]:
         raise RequestError(f"{_name(place)}: it cannot be reached ({type(error).__name__})") from None
 
 
+class _OnDisk(Struct):
+    bytes: int
+    sha256: str
+
+
 class _File(Struct):
     """A file as export.json tells of it."""
 
     name: str
-    type: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
+    type: str
+    kept: _OnDisk | None = None
 
 
 class _Record(Struct):
@@ -164,19 +171,26 @@ def _folder(place: str) -> tuple[list[Source], list[Source], list[str]]:
         name = _name(path)
         if name in _NOT_DATA or name.startswith(".") or name == RECORD:
             continue
-        if _is_ndjson(name):
+        if is_ndjson(name):
             source = _source(path)
             told = known.get(name)
             if told is not None:
-                same = told.bytes == source.length
-                source = structs.replace(source, declared=told.type, sha256=told.sha256 if same else None)
+                same = told.kept is not None and told.kept.bytes == source.length and _older(source, place)
+                digest = told.kept.sha256 if told.kept and same else None
+                declared = None if told.type == MIXED else told.type
+                source = structs.replace(source, declared=declared, sha256=digest)
             found.append(source)
         else:
             ignored.append(name)
     inside = posixpath.join(place, "deleted")
     system, path = _system(inside)
-    deleted = [_source(p) for p in _listed(inside) if _is_ndjson(p)] if system.isdir(path) else []
+    deleted = [_source(p) for p in _listed(inside) if is_ndjson(p)] if system.isdir(path) else []
     return found, deleted, ignored
+
+
+def _older(source: Source, folder: str) -> bool:
+    """Whether nobody has touched a file since the export was recorded as complete; afar, nobody can say."""
+    return source.local and int(source.stamp) <= (Path(folder) / RECORD).stat().st_mtime_ns
 
 
 def _record(place: str) -> _Record:
@@ -220,7 +234,8 @@ def _source(place: str) -> Source:
     return Source(_name(place), place, int(told["size"]), stamp, packed)
 
 
-def _is_ndjson(place: str) -> bool:
+def is_ndjson(place: str) -> bool:
+    """By its name."""
     return place.partition("?")[0].endswith(_PLAIN + _PACKED)
 
 

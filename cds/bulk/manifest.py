@@ -8,13 +8,14 @@ from urllib.parse import urljoin
 import msgspec
 from msgspec import Struct
 
+from cds.batch.sources import MIXED
 from cds.bulk.failed import ExportFailed
 
 Kind = Literal["output", "deleted", "error"]
 KINDS: tuple[Kind, ...] = ("output", "deleted", "error")
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_USUAL_TYPE = {"output": "ByPatient", "deleted": "Bundle", "error": "OperationOutcome"}
+_USUAL_TYPE = {"output": MIXED, "deleted": "Bundle", "error": "OperationOutcome"}
 """Of an entry that names no type: output organized by patient, transaction Bundles, what went wrong."""
 
 

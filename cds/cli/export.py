@@ -9,13 +9,12 @@ import msgspec
 import typer
 
 from cds.bulk import AlreadyRunning, Exported, ExportFailed, Pace, cancel, export
-from cds.cli.common import FAILED, REJECTS, JsonOption, SiteOption, err, stop, told
+from cds.cli.common import FAILED, INTERRUPTED, REJECTS, JsonOption, SiteOption, err, stop, told
 from cds.cli.export_access import Credentials, bulk_server
 from cds.cli.export_bar import Bar
 from cds.cli.export_request import asked_for, level_of
 from cds.settings import read_settings
 
-INTERRUPTED = 130  # 128 + SIGINT
 Words = list[str] | None
 
 
@@ -87,6 +86,20 @@ def export_files(
                           adopt=adopt, keep=keep, tell=bar.show)  # fmt: skip
             done = _run(work, folder)
     _print(done, json=json)
+
+
+def fetch_export(
+    base: str, folder: Path, *, site: Path | None, models: tuple[str, ...], no_auth: bool, quiet: bool
+) -> Exported:
+    """All patients of a server, as `bedside export` fetches them when nothing else is said; goes on where it was."""
+    pace = Pace(lambda: datetime.now(UTC))
+    request = asked_for(site, "patient", None, ",".join(models), None, since=None, until=None, filters=None,
+                        filter_codes=False, patients=None, rest={})  # fmt: skip
+    given = Credentials(None, None, None, None, (), (), no_auth)
+    server = bulk_server(base, request.types, given, read_settings(site), site, pace.clock)
+    with Bar(quiet=quiet) as bar:
+        done: Exported = _run(export(request, folder, server=server, pace=pace, tell=bar.show), folder)
+    return done
 
 
 def _all(words: Words) -> tuple[str, ...]:

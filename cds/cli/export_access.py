@@ -1,6 +1,6 @@
 """Finds with which registration and keys `bedside export` signs in, and where its files may lie."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -40,12 +40,19 @@ def bulk_server(
         raise SiteError(f"{base}: {fault}") from None
     found = registration(plain, given, settings)
     hosts = tuple(dict.fromkeys((*(found.file_hosts if found else ()), *given.file_hosts)))
-    access: Access = OpenAccess()
-    if found is not None and not given.no_auth:
-        keys = OwnKeys(given.keys or keys_path(settings, site))
-        rights = dict.fromkeys(types, "rs")
-        access = BackendAccess(plain, rights, found, keys, clock=clock, extra=given.scopes)
-    return BulkServer(plain, access, file_hosts=hosts)
+    return BulkServer(plain, access(plain, dict.fromkeys(types, "rs"), given, settings, site, clock), file_hosts=hosts)
+
+
+def access(
+    base: str, rights: Mapping[str, str], given: Credentials, settings: Settings, site: Path | None,
+    clock: Callable[[], datetime],
+) -> Access:  # fmt: skip
+    """Tokens with these rights (letters by resource type). Raises SiteError when it is not known who we are there."""
+    found = registration(base, given, settings)
+    if found is None or given.no_auth:
+        return OpenAccess()
+    keys = OwnKeys(given.keys or keys_path(settings, site))
+    return BackendAccess(base, rights, found, keys, clock=clock, extra=given.scopes)
 
 
 def registration(base: str, given: Credentials, settings: Settings) -> BackendRegistration | None:

@@ -18,8 +18,9 @@ from cds.batch.local import Progress as Told
 from cds.batch.local import Stage, finished, score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
-from cds.batch.sources import RANGE_BYTES, Export, find_export
+from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
 from cds.cli.common import INTERRUPTED, REJECTS, err, out, stop, told
+from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
 from cds.errors import RequestError
 from cds.settings import Settings
@@ -39,10 +40,12 @@ def score_population(
     resume: bool,
     prefilter: Engine,
     prior: Path | None,
+    no_auth: bool,
     as_json: bool,
 ) -> None:
     """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
     with told(), _interruptible(folder):
+        places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
         export = find_export(places)
         recipe = SiteRecipe.of(site, settings, models)
         before = _before(prior, at)
@@ -65,6 +68,18 @@ def _scored(
     from cds.batch.spark import score_on_spark
 
     return score_on_spark(plan, recipe, folder, workers=workers, resume=resume, progress=progress)
+
+
+def is_server(place: str) -> bool:
+    """Whether this is the address of a FHIR server, and not of a file behind one."""
+    return place.startswith(("https://", "http://")) and not is_ndjson(place)
+
+
+def _fetched(base: str, folder: Path, site: Path | None, models: tuple[str, ...], no_auth: bool, quiet: bool) -> str:
+    """The folder with the server's export, fetched first or as far as it was not."""
+    target = folder / "export"
+    fetch_export(base, target, site=site, models=models, no_auth=no_auth, quiet=quiet)
+    return str(target)
 
 
 def _workers_for(export: Export) -> int:

@@ -4,8 +4,9 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -13,17 +14,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cds.bulk.tally import SHOWN, Tally
-from cds.bulk.target import Access, NoAccess
 from cds.bulk.write_back import Wanted, write_back
 from cds.bulk.writing import BATCH
-from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, err, out, stop, told
+from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, SiteOption, err, out, stop, told
+from cds.cli.export_access import Credentials, access
+from cds.settings import read_settings
 from cds.trust.urls import base_url
+
+
+def _option(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, show_default=False)
 
 
 def write(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run's folder, with its run.json.")],
     to: Annotated[str, typer.Option("--to", help="The FHIR server's base, which holds the run's patients.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read, and say what would change.")] = False,
+    site: SiteOption = None,
+    client_id: Annotated[str | None, _option("--client-id", "Our client_id there, without a site.")] = None,
+    keys: Annotated[Path | None, _option("--keys", "Our signing keys. Default: the site's.")] = None,
+    algorithm: Annotated[str | None, _option("--algorithm", "ES384 (default) or RS384.")] = None,
+    token_url: Annotated[str | None, _option("--token-url", "Where tokens are had, if it is not published.")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="The server asks for no token.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write also what somebody else changed or removed there.")
@@ -38,12 +49,14 @@ def write(
     json: JsonOption = False,
 ) -> None:
     """Write a run's RiskAssessments to a FHIR server. Exit code 3 when a line was not written as asked."""
-    base, access = _base(to), _access(no_auth=no_auth)
+    base, given = _base(to), Credentials(client_id, keys, algorithm, token_url, (), (), no_auth)
+    rights = _rights(patients=check_patients, provenance=provenance)
     wanted = Wanted(
         dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance, batch=batch
     )
     with told(), _shown() as report:
-        tally = asyncio.run(write_back(folder, base, access, wanted, report))
+        tokens = access(base, rights, given, read_settings(site), site, lambda: datetime.now(UTC))
+        tally = asyncio.run(write_back(folder, base, tokens, wanted, report))
     if json:
         typer.echo(msgspec.json.encode(tally.told()).decode())
     else:
@@ -59,10 +72,10 @@ def _base(to: str) -> str:
         stop(USAGE, f"--to: {fault}")
 
 
-def _access(*, no_auth: bool) -> Access:
-    if not no_auth:
-        stop(USAGE, "say how to sign in there: --no-auth if the server asks for no token")
-    return NoAccess()
+def _rights(*, patients: bool, provenance: bool) -> dict[str, str]:
+    """No more than this command uses: a server may refuse all for one that it does not give."""
+    used = {"RiskAssessment": "crus"} | ({"Patient": "rs"} if patients else {})
+    return used | ({"Provenance": "crus"} if provenance else {})
 
 
 @contextmanager

@@ -73,7 +73,9 @@ def test_a_bundle_is_sent_the_other_way(tmp_path: Path) -> None:
     assert told.stderr == "b.json: with --out, files are .ndjson or .ndjson.gz; without it, Bundles too\n"
 
 
-@pytest.mark.proves("R38", "a run in the ledger: who, as of when, models, counts and the digests of its outputs; no patient")
+@pytest.mark.proves(
+    "R38", "a run in the ledger: who, as of when, models, counts and the digests of its outputs; no patient"
+)
 def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
     own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
     assert bedside("ledger", "upgrade", **own).returncode == 0
