@@ -18,6 +18,7 @@ from cds.bulk.write_back import Wanted, write_back
 from cds.bulk.writing import BATCH
 from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, SiteOption, err, out, stop, told
 from cds.cli.export_access import Credentials, access
+from cds.cli.noting import note_done
 from cds.settings import read_settings
 from cds.trust.urls import base_url
 
@@ -55,8 +56,15 @@ def write(
         dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance, batch=batch
     )
     with told(), _shown() as report:
-        tokens = access(base, rights, given, read_settings(site), site, lambda: datetime.now(UTC))
+        settings = read_settings(site)
+        tokens = access(base, rights, given, settings, site, lambda: datetime.now(UTC))
+        noted = {"folder": str(folder.resolve()), "to": base}
+        if not dry_run:
+            note_done(settings, "batch-write", {**noted, "state": "begins"})  # what nobody can record is not written
         tally = asyncio.run(write_back(folder, base, tokens, wanted, report))
+        if not dry_run:
+            counts = {name: str(value) for name, value in tally.told().items() if type(value) is int}
+            note_done(settings, "batch-write", {**noted, "state": "ended", **counts})
     if json:
         typer.echo(msgspec.json.encode(tally.told()).decode())
     else:

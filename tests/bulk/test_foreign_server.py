@@ -4,7 +4,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from cds.trust.own_keys import OwnKeys
 from fhir_fixtures.stories import STORIES
+from tests.batch.runs import contents, run
 from tests.bulk.fault_proxy import FaultProxy
 from tests.bulk.roads import digests, events, record
 from tests.cli.command import COMMAND, ROOT, bedside, environment
@@ -76,14 +77,29 @@ def story(name: str, copy: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(started: Hospital, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The digests of the files of an export that nothing happened to."""
+def export(started: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export that nothing happened to."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     done = bedside(*started.command(out))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["state"], told["files"], told["partial"]) == ("complete", 5, False)
-    return digests(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(export: Path) -> dict[str, str]:
+    """The digests of its files."""
+    return digests(export)
+
+
+@pytest.fixture(scope="module")
+def scored(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """What its patients' scores are."""
+    out = tmp_path_factory.mktemp("scored") / "out"
+    outcome = run(export, out=out)["outcomes"]["kfre-4"]
+    assert (outcome["scored"], sum(outcome["not_scored"].values())) == (5 * COPIES, 7 * COPIES)
+    return contents(out)
 
 
 @pytest.mark.proves("B1", "SMART Backend Services, $export and DELETE with a server that others wrote")
@@ -127,11 +143,15 @@ def test_what_breaks_on_the_way_changes_no_byte(
 @pytest.mark.proves(
     "R60", "kill -9 at random moments, 200 in the proof: resumed each time, no file lost, doubled or torn"
 )
+@pytest.mark.proves(
+    "B27", "exports killed and cut 200 times in the proof: scores byte-identical to an undisturbed run's"
+)
 @pytest.mark.proof
 @pytest.mark.timeout(3000)
 def test_kills_change_no_byte(
-    hospital: Hospital, undisturbed: dict[str, str], tmp_path: Path, campaign: Callable[[int], int]
-) -> None:
+    hospital: Hospital, undisturbed: dict[str, str], scored: Mapping[str, bytes], tmp_path: Path,
+    campaign: Callable[[int], int],
+) -> None:  # fmt: skip
     hospital.proxy.often, hospital.proxy.pause = 0.1, 0.005
     chance, kills, number = random.Random(20261122), 0, 0
     wanted, resumed = campaign(200), 0
@@ -141,6 +161,8 @@ def test_kills_change_no_byte(
             kills += 1
         assert code == 0
         assert digests(out) == undisturbed
+        run(out, out=tmp_path / f"{number}-scored")
+        assert contents(tmp_path / f"{number}-scored") == scored
         assert not list(out.rglob("*.part"))
         assert [one["eventId"] for one in events(out)].count("export_complete") == 1
         resumed += kills > before

@@ -89,3 +89,20 @@ def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
     assert (details["patients"], details["scored"], details["models"]) == ("12", "5", "kfre-4 1.0.0")
     assert not [row for row in ("refer-64m", "low-68f") if row in audited.stdout]
     assert bedside("audit", "verify", **own).returncode == 0
+
+
+@pytest.mark.proves(
+    "R38", "a write-back in the ledger before its first request and after its last; none when it cannot be"
+)
+def test_what_is_written_to_a_server_is_in_the_ledger_first(tmp_path: Path) -> None:
+    own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
+    assert bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out")).returncode == 0
+    nowhere = ("write", str(tmp_path / "out"), "--to", "http://127.0.0.1:9/fhir", "--no-auth")
+    without = bedside(*nowhere, **own)
+    assert without.returncode == 2
+    assert "bedside ledger upgrade" in without.stderr
+    assert bedside("ledger", "upgrade", **own).returncode == 0
+    assert bedside(*nowhere, **own).returncode == 1
+    audited = bedside("audit", "export", **own).stdout
+    assert '"begins"' in audited
+    assert "http://127.0.0.1:9/fhir" in audited
