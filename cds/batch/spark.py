@@ -79,12 +79,12 @@ def score_on_spark(
         work = Work(out)
         plan = begin(plan, work, resume)
         work.make()  # of a run that was resumed at its very end, a part has moved to its place
-        with running(session, workers) as spark, _in_our_words():
+        with running(session, workers) as spark, in_our_words():
             return _Run(spark, plan, recipe, work, progress).finished(Finish(plan, out), Seconds(clock))
 
 
 @contextmanager
-def _in_our_words() -> Iterator[None]:
+def in_our_words() -> Iterator[None]:
     """Of what PySpark tells with all of a worker's trace, what we know the cause of."""
     from pyspark.errors import PySparkException
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,14 +63,16 @@ def _as_found(spark: Any) -> Iterator[Any]:
     try:
         yield spark
     finally:
-        if before is None:
-            spark.conf.unset(_ROWS_KEY)
-        else:
-            spark.conf.set(_ROWS_KEY, before)
+        with suppress(Exception):  # a session that has died takes its settings with it
+            if before is None:
+                spark.conf.unset(_ROWS_KEY)
+            else:
+                spark.conf.set(_ROWS_KEY, before)
 
 
 @contextmanager
 def _started(workers: int | None) -> Iterator[Any]:
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     address = os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
@@ -86,7 +88,10 @@ def _started(workers: int | None) -> Iterator[Any]:
         builder = builder.config("spark.driver.defaultJavaOptions", f"-Dlog4j2.configurationFile={log}")
         for name, value in _SETTINGS.items():
             builder = builder.config(name, value)
-        spark = builder.getOrCreate()
+        try:
+            spark = builder.getOrCreate()
+        except (PySparkException, OSError) as error:  # of Spark itself, or of a SPARK_HOME that is none
+            raise SiteError(f"Spark did not start ({type(error).__name__}): what it said of it stands above") from None
         try:
             yield spark
         finally:
@@ -115,4 +120,5 @@ def held(frame: Any) -> Iterator[Any]:
     try:
         yield kept
     finally:
-        kept.unpersist()
+        with suppress(Exception):  # as above: what ended the run is what is told
+            kept.unpersist()

@@ -19,6 +19,8 @@ from cds.batch.stages import RangeTold, Stages, scored_sections
 from cds.errors import BedsideError, ExportUnreadable, ModelFailed, RequestError, RunInterrupted, SiteError
 
 Batches = Iterator[pa.RecordBatch]
+Row = tuple[int, int, bytes | None, bytes]
+"""A row of BLOCKS."""
 BLOCKS = "shard int, range int, told binary, block binary"
 DIGESTS = "number int, digest string, failed binary"
 SCORED = (
@@ -28,6 +30,7 @@ SCORED = (
 TOLD, FAILED = -1, -2
 """In place of a shard: the row that tells of a range, or why it could not be read."""
 
+_BATCH_BYTES = 4 << 20
 _KINDS: Mapping[str, type[BedsideError]] = {
     kind.__name__: kind for kind in (ExportUnreadable, RequestError, SiteError, RunInterrupted)
 }
@@ -80,14 +83,13 @@ class Scan(_Task):
             try:
                 yield from self._scanned(number)
             except Exception as error:  # noqa: BLE001 - see _failure
-                yield _blocks((FAILED, number, _failure(error), b""))
+                yield from _packed([(FAILED, number, _failure(error), b"")])
 
     def _scanned(self, number: int) -> Batches:
         found = self.stages.scan(number)
         told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
-        yield _blocks((TOLD, number, json.encode(told), b""))
-        for shard, block in found.shards.items():
-            yield _blocks((shard, number, None, block))
+        first: Row = (TOLD, number, json.encode(told), b"")
+        yield from _packed([first, *((shard, number, None, block) for shard, block in found.shards.items())])
 
 
 class Digest(_Task):
@@ -111,10 +113,12 @@ class Copy:
         self._also_in = also_in
 
     def __call__(self, batches: Batches) -> Batches:
-        for batch in batches:
-            for row in batch.to_pylist():
-                for shard in (row["shard"], *self._also_in.get(row["shard"], ())):
-                    yield _blocks((shard, row["range"], row["told"], row["block"]))
+        yield from _packed(
+            (shard, row["range"], row["told"], row["block"])
+            for batch in batches
+            for row in batch.to_pylist()
+            for shard in (row["shard"], *self._also_in.get(row["shard"], ()))
+        )
 
 
 class Score(_Task):
@@ -155,6 +159,19 @@ def _schema(columns: str) -> pa.Schema:
 _BLOCK_SCHEMA, _SCORED_SCHEMA = _schema(BLOCKS), _schema(SCORED)
 
 
-def _blocks(row: tuple[int, int, bytes | None, bytes]) -> pa.RecordBatch:
-    columns = [pa.array([value], field.type) for value, field in zip(row, _BLOCK_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=_BLOCK_SCHEMA)
+def _packed(rows: Iterable[Row]) -> Batches:
+    """Rows as batches of a few megabytes: of a large export, most blocks are a few hundred bytes."""
+    held, size = list[Row](), 0
+    for row in rows:
+        held.append(row)
+        size += len(row[3])
+        if size >= _BATCH_BYTES:
+            yield _batch(held)
+            held, size = [], 0
+    if held:
+        yield _batch(held)
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = zip(zip(*rows, strict=True), _BLOCK_SCHEMA, strict=True)
+    return pa.RecordBatch.from_arrays([pa.array(column, kind.type) for column, kind in columns], schema=_BLOCK_SCHEMA)

@@ -8,19 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cds.batch.kept import shard_of
-from cds.batch.local import score_export
+from cds.batch.local import begin, score_export
 from cds.batch.plan import FEWEST_SHARDS, planned
 from cds.batch.sources import RANGE_BYTES, find_export
-from cds.batch.spark import score
+from cds.batch.spark import in_our_words, score, score_on_spark
 from cds.batch.spark_session import running
-from cds.errors import ExportUnreadable, RequestError, SiteError
+from cds.batch.stages import Work
+from cds.errors import ExportUnreadable, RequestError, RunInterrupted, SiteError
 from cds.site import recipe
 
 ROOT = Path(__file__).parents[2]
@@ -201,6 +204,31 @@ def test_a_run_that_ended_early_goes_on_only_with_the_same_files(spark: Any, fir
         score(spark, folder, KFRE, AT, out=tmp_path / "out", resume=True)
 
 
+def test_a_run_that_was_killed_is_gone_on_with_as_of_its_own_instant(spark: Any, first: Path, tmp_path: Path) -> None:
+    begin(planned(KFRE(), find_export([str(EXPORT)]), AT, engine="aho"), Work(tmp_path), resume=False)
+    report = score(spark, EXPORT, KFRE, AT.replace(year=2027), out=tmp_path, resume=True)
+    assert told(tmp_path) == told(first)
+    assert digests(tmp_path) == digests(first)
+    assert score(spark, EXPORT, KFRE, AT.replace(year=2028), out=tmp_path, resume=True) == report
+
+
+def test_what_breaks_on_an_executor_is_told_by_its_place_and_never_by_its_text(spark: Any, tmp_path: Path) -> None:
+    plan = planned(KFRE(), find_export([str(EXPORT)]), AT, engine="aho")
+    breaks = partial(itemgetter("canary"), {})
+    with pytest.raises(RunInterrupted, match=r"a defect: KeyError at .*\.py:\d+$") as error:
+        score_on_spark(plan, breaks, tmp_path / "out", session=spark)
+    assert "canary" not in str(error.value)
+    assert error.value.__suppress_context__
+
+
+def test_executors_without_bedside_are_told_of(spark: Any) -> None:
+    def as_there(_: Iterator[Any]) -> Iterator[Any]:
+        raise ModuleNotFoundError("No module named 'cds'")
+
+    with pytest.raises(SiteError, match="the executors have no cds: install Bedside"), in_our_words():
+        spark.range(1).mapInArrow(as_there, "id long").collect()
+
+
 def test_a_model_that_is_not_there_is_told_with_those_that_are() -> None:
     with pytest.raises(SiteError, match=r"kfre-5: there is no such model; there are .*kfre-4"):
         recipe("kfre-5", region="north-america")
@@ -237,7 +265,6 @@ def bare_path(tmp_path: Path) -> Callable[..., str]:
     return made
 
 
-@pytest.mark.proof
 def test_the_command_starts_where_no_java_is_installed(
     first: Path, tmp_path: Path, bare_path: Callable[..., str]
 ) -> None:
