@@ -12,7 +12,7 @@ from msgspec import json
 
 from cds.batch.crew import crew
 from cds.batch.finish import RUN, Finish
-from cds.batch.plan import Plan, load, same_or_told, save
+from cds.batch.plan import Plan, load, same_or_told, save, with_zone
 from cds.batch.scorers import Recipe
 from cds.batch.sections import Sections
 from cds.batch.stages import LocalStages, Work
@@ -83,6 +83,18 @@ def finished(out: Path) -> dict[str, Any] | None:
     return found
 
 
+def run_before(prior: Path | None, at: datetime) -> dict[str, Any] | None:
+    """What the run before says of itself. Raises RequestError when it has not ended, or is of a later instant."""
+    if prior is None:
+        return None
+    report = finished(prior)
+    if report is None:
+        raise RequestError(f"--prior {prior}: there is no finished run")
+    if datetime.fromisoformat(report["at"]) > with_zone(at):
+        raise RequestError(f"--prior {prior} is as of {report['at']}, which is later than this run")
+    return report
+
+
 def refuse_finished(out: Path) -> None:
     """Raises RequestError when a run has ended in this folder."""
     if finished(out) is not None:
@@ -136,4 +148,6 @@ def alone(out: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RequestError(f"another run is working in {out}") from None
+        except OSError:
+            raise RequestError(f"{out} lies where no file can be locked: choose a folder on a local disk") from None
         yield

@@ -54,10 +54,13 @@ def planned(
     shards: int | None = None,
     prior: str | None = None,
 ) -> Plan:
-    """A plan for scoring an export; `shards` is the prior run's number where there is one."""
+    """A plan for scoring an export; `shards` is the prior run's number where there is one.
+
+    Raises RequestError when `at` has no time zone.
+    """
     return Plan(
         bedside=version("bedside"),
-        at=at.replace(microsecond=0),
+        at=with_zone(at).replace(microsecond=0),
         models=tuple(Modelled(m.id, m.version, m.recorded_settings) for m in scorers.models),
         vocabulary=scorers.fingerprint,
         export=export,
@@ -65,6 +68,13 @@ def planned(
         engine=engine,
         prior=prior,
     )
+
+
+def with_zone(at: datetime) -> datetime:
+    """Raises RequestError for an instant that is another one on each machine."""
+    if at.tzinfo is None:
+        raise RequestError("`at` needs a time zone: datetime(2026, 11, 22, tzinfo=UTC)")
+    return at
 
 
 def same_or_told(before: Plan, now: Plan) -> Plan:

@@ -1,24 +1,17 @@
 """Scores an export on Spark: the same stages inside mapInArrow, over ranges of bytes, with the same outputs."""
 
-import os
-import pickle
-import sys
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
-from importlib.util import find_spec
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from msgspec import json
 
 from cds.batch.finish import Finish
-from cds.batch.java import java_found
-from cds.batch.local import Progress, Watch, alone, begin, refuse_finished
+from cds.batch.local import Progress, Watch, alone, begin, finished, refuse_finished, run_before
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
@@ -26,36 +19,41 @@ from cds.batch.scorers import Recipe
 from cds.batch.sections import write_sections
 from cds.batch.shards import foreign_shards
 from cds.batch.sources import find_export
-from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file, scored_sections
-from cds.errors import SiteError
+from cds.batch.spark_session import cores, held, running
+from cds.batch.spark_tasks import BLOCKS, DIGESTS, FAILED, SCORED, TOLD, Copy, Digest, Failure, Scan, Score
+from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file
+from cds.errors import RunInterrupted, SiteError
 
-Batches = Iterator[pa.RecordBatch]
-_BLOCKS = "shard int, range int, told binary, block binary"
-_SCORED = "shard int, told binary, assessments binary, retracted binary, rows binary, kept binary, written binary"
-_ROWS_A_BATCH = "64"
-"""A row holds a block of a shard, some ten to some hundred thousand bytes."""
-_TOLD = -1
-"""In place of a shard: the row that tells of a range."""
-_TASKS_A_CORE = 4
+_TASKS_A_CORE, _FEWEST_TASKS = 4, 256
+"""A cluster that grows with its load shows few cores at first."""
 
 
 def score(
     spark: Any,
-    path: str | Sequence[str],
+    path: str | Path | Sequence[str | Path],
     models: Recipe,
     at: datetime,
     *,
     out: str | Path,
+    prior: str | Path | None = None,
+    resume: bool = False,
     prefilter: Engine = "aho",
 ) -> dict[str, Any]:
     """Score an export with a running session, for a notebook; returns what run.json says.
 
-    `path`: folders or files as every executor sees them. `models`: `cds.site.recipe(["kfre-4"], region=…)`. `out`: a
-    folder on the driver. Bedside must be installed on the executors.
+    `path`: folders or files, as every executor sees them. `models`: `cds.site.recipe(["kfre-4"], region=…)`. `at`: the
+    instant as of which is scored, with its time zone. `out`: a folder on the driver's disk. `prior`: the `out` of the
+    run before, where the executors see it. The executors need the same Bedside. Raises RequestError, SiteError,
+    ExportUnreadable, RunInterrupted; what Spark itself runs into is raised as Spark tells it.
     """
-    places = [path] if isinstance(path, str) else list(path)
-    plan = planned(models(), find_export(places), at, engine=prefilter)
-    return score_on_spark(plan, models, Path(out), session=spark)
+    places = [str(one) for one in ([path] if isinstance(path, str | Path) else path)]
+    earlier = None if prior is None else Path(prior).resolve()
+    before = run_before(earlier, at)
+    plan = planned(
+        models(), find_export(places), at, engine=prefilter,
+        shards=before["shards"] if before else None, prior=None if earlier is None else str(earlier),
+    )  # fmt: skip
+    return score_on_spark(plan, models, Path(out), session=spark, resume=resume)
 
 
 def score_on_spark(
@@ -69,74 +67,108 @@ def score_on_spark(
     progress: Progress = lambda *_: None,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """As `score_export`; without a session one is started on this machine. Spark itself does again what fails."""
-    with alone(out), _session(session, workers) as spark:
+    """As `score_export`; without a session one is started on this machine.
+
+    Spark itself does again what a lost executor had done. A run that is resumed follows its plan from the beginning.
+    """
+    with alone(out):
+        if resume and (done := finished(out)) is not None:
+            return done
         refuse_finished(out)
         work = Work(out)
         plan = begin(plan, work, resume)
-        return _run(spark, plan, recipe, out, work, progress, watch or Watch())
+        work.make()  # of a run that was resumed at its very end, a part has moved to its place
+        with running(session, workers) as spark, in_our_words():
+            return _Run(spark, plan, recipe, work, progress).finished(Finish(plan, out), watch or Watch())
 
 
-def _run(
-    spark: Any, plan: Plan, recipe: Recipe, out: Path, work: Work, progress: Progress, watch: Watch
-) -> dict[str, Any]:
-    total = plan.export.length
-    progress("reading", 0, total)
-    tasks = max(spark.sparkContext.defaultParallelism, 1) * _TASKS_A_CORE
-    scanned = _over(spark, len(plan.ranges), tasks).mapInArrow(_Scan(plan, recipe), _BLOCKS)
-    scanned = scanned.persist(_disk_only())
-    told = _told(scanned, len(plan.ranges))
-    digests = _digests(spark, plan, recipe, tasks)
-    progress("reading", total, total)
-    watch.end("reading")
-    replaced = sorted({pair for one in told for pair in one.replaced} | set(Stages(plan, recipe).replaced_before()))
-    together = merged(replaced)
-    _score(spark, scanned, plan, recipe, work, together, tasks, progress)
-    scanned.unpersist()
-    watch.end("scoring")
-    finish = Finish(plan, out)
-    outputs = finish.outputs(told)
-    report = finish.report(told, outputs, digests)
-    watch.end("writing")
-    report |= {"engine": "spark", "workers": tasks // _TASKS_A_CORE, "prefilter": plan.engine, **watch.told()}
-    finish.close(report, replaced)
-    return report
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """Of what PySpark tells with all of a worker's trace, what we know the cause of."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        if lacking := re.search(
+            r"ModuleNotFoundError: No module named '(cds|pyarrow|msgspec|ahocorasick_rs)", str(error)
+        ):
+            raise SiteError(f"the executors have no {lacking[1]}: install Bedside on them too") from None
+        if told := re.search(r"cds\.errors\.RunInterrupted: (.+)", str(error)):
+            raise RunInterrupted(told[1]) from None
+        raise
 
 
-def _over(spark: Any, count: int, tasks: int) -> Any:
-    """The numbers from 0 to `count`, spread over the tasks."""
-    return spark.range(0, count, 1, min(count, tasks))
+class _Run:
+    """One run on one session."""
+
+    def __init__(self, spark: Any, plan: Plan, recipe: Recipe, work: Work, progress: Progress) -> None:
+        self._spark, self._plan, self._recipe, self._work = spark, plan, recipe, work
+        self._progress = progress
+        self._cores = cores(spark)
+        self._tasks = max(self._cores * _TASKS_A_CORE, _FEWEST_TASKS)
+
+    def finished(self, finish: Finish, watch: Watch) -> dict[str, Any]:
+        plan, total = self._plan, self._plan.export.length
+        self._progress("reading", 0, total)
+        with held(self._numbers(len(plan.ranges)).mapInArrow(Scan(plan, self._recipe), BLOCKS)) as scanned:
+            told = self._told(scanned)
+            digests = self._digests()
+            self._progress("reading", total, total)
+            watch.end("reading")
+            before = Stages(plan, self._recipe).replaced_before()
+            replaced = sorted({pair for one in told for pair in one.replaced} | set(before))
+            self._score(scanned, merged(replaced))
+        watch.end("scoring")
+        outputs = finish.outputs(told)
+        report = finish.report(told, outputs, digests)
+        watch.end("writing")
+        report |= {"engine": "spark", "workers": self._cores, "prefilter": plan.engine, **watch.told()}
+        finish.close(report, replaced)
+        return report
+
+    def _numbers(self, count: int) -> Any:
+        """From 0 to `count`, spread over the tasks."""
+        return self._spark.range(0, count, 1, min(count, self._tasks))
+
+    def _told(self, scanned: Any) -> list[RangeTold]:
+        rows = scanned.where("shard < 0").select("shard", "range", "told").collect()
+        by_number = {row["range"]: bytes(row["told"]) for row in rows if row["shard"] == TOLD}
+        _raise_first({row["range"]: row["told"] for row in rows if row["shard"] == FAILED})
+        return [json.decode(by_number[number], type=RangeTold) for number in range(len(self._plan.ranges))]
+
+    def _digests(self) -> list[str]:
+        numbers = self._numbers(len(self._plan.export.files))
+        rows = numbers.mapInArrow(Digest(self._plan, self._recipe), DIGESTS).collect()
+        _raise_first({row["number"]: row["failed"] for row in rows if row["failed"] is not None})
+        return [row["digest"] for row in sorted(rows, key=itemgetter("number"))]
+
+    def _score(self, scanned: Any, together: Merged) -> None:
+        """Shuffle the blocks by shard, score each shard whole, and keep the results in the run's folder."""
+        shards = self._plan.shards
+        every = self._numbers(shards).selectExpr(
+            "cast(id as int) as shard",
+            f"{TOLD} as range",
+            "cast(null as binary) as told",
+            "cast('' as binary) as block",
+        )
+        blocks = scanned.where("shard >= 0").union(every)  # a shard without a block may have patients of the run before
+        if elsewhere := _also_in(foreign_shards(together, shards)):
+            blocks = blocks.mapInArrow(Copy(elsewhere), BLOCKS)
+        by_shard = blocks.repartition(min(shards, self._tasks), "shard").sortWithinPartitions("shard", "range")
+        with held(by_shard.mapInArrow(Score(self._plan, self._recipe, together), SCORED)) as scored:
+            # This scores all at once; the iterator after it fetches one partition at a time.
+            failed = scored.where("failed is not null").select("shard", "failed").collect()
+            _raise_first({row["shard"]: row["failed"] for row in failed})
+            for done, row in enumerate(scored.toLocalIterator(), start=1):
+                _to_disk(self._work, row)
+                self._progress("scoring", done, shards)
 
 
-def _told(scanned: Any, count: int) -> list[RangeTold]:
-    rows = scanned.where(f"shard = {_TOLD}").select("range", "told").collect()
-    by_number = {row["range"]: json.decode(bytes(row["told"]), type=RangeTold) for row in rows}
-    return [by_number[number] for number in range(count)]
-
-
-def _digests(spark: Any, plan: Plan, recipe: Recipe, tasks: int) -> list[str]:
-    found = _over(spark, len(plan.export.files), tasks).mapInArrow(_Digest(plan, recipe), "number int, digest string")
-    return [row["digest"] for row in sorted(found.collect(), key=itemgetter("number"))]
-
-
-def _score(
-    spark: Any, scanned: Any, plan: Plan, recipe: Recipe, work: Work, together: Merged, tasks: int, progress: Progress
-) -> None:
-    """Shuffle the blocks by shard, score each shard whole, and keep the results in the run's folder."""
-    every = _over(spark, plan.shards, tasks).selectExpr(
-        "cast(id as int) as shard", f"{_TOLD} as range", "cast(null as binary) as told", "cast('' as binary) as block"
-    )
-    blocks = scanned.where("shard >= 0").union(every)  # a shard without a block may have patients of the run before
-    elsewhere = _also_in(foreign_shards(together, plan.shards))
-    if elsewhere:
-        blocks = blocks.mapInArrow(_Copy(elsewhere), _BLOCKS)
-    by_shard = blocks.repartition(min(plan.shards, tasks), "shard").sortWithinPartitions("shard", "range")
-    scored = by_shard.mapInArrow(_Score(plan, recipe, together), _SCORED).persist(_disk_only())
-    scored.count()  # all at once; the iterator after it fetches one partition at a time
-    for done, row in enumerate(scored.toLocalIterator(), start=1):
-        _to_disk(work, row)
-        progress("scoring", done, plan.shards)
-    scored.unpersist()
+def _raise_first(failed: Mapping[int, bytes]) -> None:
+    """Raise what was told of the first range, file or shard that failed; in whatever order they did."""
+    if failed:
+        raise json.decode(bytes(failed[min(failed)]), type=Failure).error()
 
 
 def _to_disk(work: Work, row: Any) -> None:
@@ -152,126 +184,3 @@ def _also_in(foreign: Mapping[int, Iterable[int]]) -> dict[int, list[int]]:
         for there in others:
             found.setdefault(there, []).append(here)
     return found
-
-
-class _Task:
-    """A function of Arrow batches that finds the stages of its run in the Python process that it is sent to."""
-
-    def __init__(self, plan: Plan, recipe: Recipe) -> None:
-        self._plan, self._recipe = json.encode(plan), pickle.dumps(recipe)
-
-    @property
-    def stages(self) -> Stages:
-        return _stages(self._plan, self._recipe)
-
-
-@lru_cache(maxsize=1)
-def _stages(plan: bytes, recipe: bytes) -> Stages:
-    return Stages(json.decode(plan, type=Plan), pickle.loads(recipe))  # noqa: S301 - as Spark brought it with this very task
-
-
-class _Scan(_Task):
-    def __call__(self, batches: Batches) -> Batches:
-        for number in _numbers(batches):
-            found = self.stages.scan(number)
-            told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
-            yield _blocks([(_TOLD, number, json.encode(told), b"")])
-            for shard, block in found.shards.items():
-                yield _blocks([(shard, number, None, block)])
-
-
-class _Digest(_Task):
-    def __call__(self, batches: Batches) -> Batches:
-        for number in _numbers(batches):
-            digest = self.stages.plan.export.files[number].digest()
-            yield pa.RecordBatch.from_pydict({"number": pa.array([number], pa.int32()), "digest": [digest]})
-
-
-class _Copy:
-    """Blocks of a shard, and again under each shard that stands for one of its patients."""
-
-    def __init__(self, also_in: Mapping[int, Sequence[int]]) -> None:
-        self._also_in = also_in
-
-    def __call__(self, batches: Batches) -> Batches:
-        for batch in batches:
-            for row in batch.to_pylist():
-                for shard in (row["shard"], *self._also_in.get(row["shard"], ())):
-                    yield _blocks([(shard, row["range"], row["told"], row["block"])])
-
-
-class _Score(_Task):
-    def __init__(self, plan: Plan, recipe: Recipe, together: Merged) -> None:
-        super().__init__(plan, recipe)
-        self._together = together
-
-    def __call__(self, batches: Batches) -> Batches:
-        rows = ((row["shard"], row["range"], row["block"]) for batch in batches for row in batch.to_pylist())
-        for shard, group in groupby(rows, key=itemgetter(0)):
-            blocks = ((number, block) for _, number, block in group if block)
-            found = self.stages.score(shard, blocks, self._together)
-            told, sections = scored_sections(found)
-            one = {"shard": pa.array([shard], pa.int32()), "told": [json.encode(told)]}
-            one |= {name: [data] for name, data in sections.items()}
-            yield pa.RecordBatch.from_pydict(
-                one | {"kept": [b"".join(found.kept)], "written": [b"".join(found.written)]}
-            )
-
-
-def _numbers(batches: Batches) -> Iterator[int]:
-    for batch in batches:
-        yield from batch.column(0).to_pylist()
-
-
-_BLOCK_SCHEMA = pa.schema([("shard", pa.int32()), ("range", pa.int32()), ("told", pa.binary()), ("block", pa.binary())])
-
-
-def _blocks(rows: list[tuple[int, int, bytes | None, bytes]]) -> pa.RecordBatch:
-    columns = zip(zip(*rows, strict=True), _BLOCK_SCHEMA, strict=True)
-    return pa.RecordBatch.from_arrays([pa.array(column, kind.type) for column, kind in columns], schema=_BLOCK_SCHEMA)
-
-
-def _disk_only() -> Any:
-    from pyspark import StorageLevel
-
-    return StorageLevel.DISK_ONLY
-
-
-@contextmanager
-def _session(given: Any, workers: int | None) -> Iterator[Any]:
-    """The session that was given, with batches as small as ours must be; or one of our own on this machine."""
-    if given is not None:
-        key = "spark.sql.execution.arrow.maxRecordsPerBatch"
-        before = given.conf.get(key)
-        given.conf.set(key, _ROWS_A_BATCH)
-        try:
-            yield given
-        finally:
-            given.conf.set(key, before)
-        return
-    if find_spec("pyspark") is None:
-        raise SiteError("--engine spark needs PySpark: pip install 'bedside[spark]'")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master(f"local[{workers or '*'}]").appName("bedside")
-    for name, value in _SETTINGS.items():
-        builder = builder.config(name, value)
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark would start another one, by the name python3
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    with java_found():
-        spark = builder.getOrCreate()
-        try:
-            yield spark
-        finally:
-            spark.stop()
-
-
-_SETTINGS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": _ROWS_A_BATCH,
-    "spark.sql.session.timeZone": "UTC",
-    "spark.log.level": "ERROR",
-}

@@ -15,14 +15,13 @@ from rich.table import Table
 
 from cds.batch.finish import SCORES
 from cds.batch.local import Progress as Told
-from cds.batch.local import Stage, finished, score_export
+from cds.batch.local import Stage, run_before, score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
 from cds.cli.common import INTERRUPTED, REJECTS, err, out, stop, told
 from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
-from cds.errors import RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
 
@@ -48,7 +47,7 @@ def score_population(
         places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
         export = find_export(places)
         recipe = SiteRecipe.of(site, settings, models)
-        before = _before(prior, at)
+        before = run_before(prior, at)
         plan = planned(
             recipe(), export, at, engine=prefilter,
             shards=before["shards"] if before else None, prior=str(prior.resolve()) if prior else None,
@@ -85,18 +84,6 @@ def _fetched(base: str, folder: Path, site: Path | None, models: tuple[str, ...]
 def _workers_for(export: Export) -> int:
     """One for each core that this process may use, and none that would have nothing to read."""
     return max(1, min(len(os.sched_getaffinity(0)), export.length // (2 * RANGE_BYTES)))
-
-
-def _before(prior: Path | None, at: datetime) -> dict[str, Any] | None:
-    """What the run before says of itself."""
-    if prior is None:
-        return None
-    report = finished(prior)
-    if report is None:
-        raise RequestError(f"--prior {prior}: there is no finished run")
-    if datetime.fromisoformat(report["at"]) > at:
-        raise RequestError(f"--prior {prior} is as of {report['at']}, which is later than this run")
-    return report
 
 
 @contextmanager

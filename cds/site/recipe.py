@@ -6,6 +6,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from cds.batch.scorers import Scorers
+from cds.errors import SiteError
 from cds.settings import Settings, read_settings
 from cds.site.loading import load_site
 
@@ -25,12 +26,17 @@ class SiteRecipe(Struct, frozen=True):
 
     def __call__(self) -> Scorers:
         site = load_site(Path(self.folder) if self.folder else None, self.settings)
+        for name in self.models:
+            if name not in site.models:
+                known = ", ".join(site.models)
+                raise SiteError(f"{name}: {site.unavailable.get(name, f'there is no such model; there are {known}')}")
         return Scorers([site.models[name] for name in self.models], site.vocabulary)
 
 
-def recipe(models: Sequence[str], *, site: str | None = None, region: str | None = None) -> SiteRecipe:
+def recipe(models: str | Sequence[str], *, site: str | None = None, region: str | None = None) -> SiteRecipe:
     """The recipe for some models of a site's folder, or of none, as a notebook asks for it. Raises SiteError."""
     folder = Path(site) if site else None
-    made = SiteRecipe.of(folder, read_settings(folder, region=region), tuple(models))
+    names = (models,) if isinstance(models, str) else tuple(models)
+    made = SiteRecipe.of(folder, read_settings(folder, region=region), names)
     made()
     return made
