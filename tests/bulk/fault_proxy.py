@@ -23,7 +23,7 @@ _GIVEN_BACK = ("content-type", "content-location", "location", "retry-after", "x
 class FaultProxy:
     """To `behind`. Each request meets a fault with chance `often`; `met` counts them. `pause`: seconds before a piece.
 
-    A file is gone (410) at most once: a client may take a second time for the truth.
+    A file is gone (410) at most once, and a token refused never twice running: a second time is the truth.
     """
 
     def __init__(self, seed: int, often: float = 0.0, pause: float = 0.0) -> None:
@@ -32,10 +32,13 @@ class FaultProxy:
         self.met: Counter[str] = Counter()
         self._chance = random.Random(seed)
         self._gone: set[str] = set()
+        self._refused: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         fault = self._fault(request) if self._chance.random() < self.often else None
+        if fault is None:
+            self._refused.discard(request.url.path)
         if fault is not None:
             self.met[fault] += 1
         answer = _instead(fault) if fault not in (None, "cut") else await self._passed(request, cut=fault == "cut")
@@ -47,10 +50,12 @@ class FaultProxy:
         if path.endswith("/$export") or request.method == "DELETE" or "/bulk-" not in path:
             return None
         fault = self._chance.choice(FAULTS if "/bulk-files/" in path else FAULTS[:4])
-        if fault == "410" and path in self._gone:
+        once = {"410": self._gone, "refused token": self._refused}.get(fault, set())
+        if path in once:
+            self._refused.discard(path)
             return None
-        if fault == "410":
-            self._gone.add(path)
+        self._refused.discard(path)
+        once.add(path)
         return fault
 
     async def _passed(self, request: Request, *, cut: bool) -> Response:

@@ -128,7 +128,7 @@ def test_each_level_of_a_foreign_server(hospital: Hospital, out: Path, options: 
 def test_what_breaks_on_the_way_changes_no_byte(
     hospital: Hospital, undisturbed: dict[str, str], tmp_path: Path, campaign: Callable[[int], int]
 ) -> None:
-    hospital.proxy.often = 0.5
+    hospital.proxy.often = 0.3
     for number in range(campaign(60)):
         out = tmp_path / str(number)
         done = bedside(*hospital.command(out))
