@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from cds.errors import DataUnavailable
 from cds.features.feature import Feature, Missing, Need, Reading, stamp
@@ -146,13 +147,19 @@ def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: 
     Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
     Raises DataUnavailable when a Procedure, Encounter or Observation of the sets could not be read.
     """
+    codes = tuple(codes)
+    if chart.lacks(_names(codes)):  # as for most sets and most patients
+        return []
     if chart.unread:
         for need in needs:
             chart.facts("", need.key)  # what could not be read is not absent
     found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
-    if not found:  # as for most sets and most patients
-        return found
     return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+
+
+@lru_cache(maxsize=512)
+def _names(codes: tuple[CodeSet, ...]) -> frozenset[str]:
+    return frozenset(code_set.name for code_set in codes)
 
 
 _DONE = {

@@ -108,7 +108,8 @@ class Series(Feature[Results]):
         return (self.need,)
 
     def read(self, chart: Chart, at: datetime) -> Results:
-        return chart.read(self._every, _ANY_DAY).until(at)
+        every = chart.read(self._every, _ANY_DAY)
+        return _NO_RESULTS if every is _NO_DAYS else every.until(at)
 
 
 class _Dated(Struct, frozen=True):
@@ -125,6 +126,7 @@ class _Dated(Struct, frozen=True):
 
 
 _NO_DAYS = _Dated()
+_NO_RESULTS = Results()
 
 
 class _Every(Feature[_Dated]):

@@ -95,6 +95,10 @@ class Chart:
             raise DataUnavailable(f"'{need}' could not be read", keys=(need,))
         return self._facts.get(code_set, ())
 
+    def lacks(self, code_sets: frozenset[str]) -> bool:
+        """Whether surely nothing of any of these sets was recorded: all was read, and none is there."""
+        return not self.unread and code_sets.isdisjoint(self._facts)
+
     def encounter_of(self, fact: Fact) -> Fact | None:
         """The encounter in which a fact arose, when it is in the chart."""
         reference = fact.encounter

@@ -55,7 +55,11 @@ def digests(out: Path) -> dict[str, str]:
 
 def told(out: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((out / "run.json").read_bytes())
-    return {key: value for key, value in report.items() if key not in ("engine", "workers", "prefilter", "seconds", "finished")}
+    return {
+        key: value
+        for key, value in report.items()
+        if key not in ("engine", "workers", "prefilter", "seconds", "finished")
+    }
 
 
 def lines(name: str) -> list[dict[str, Any]]:
