@@ -10,11 +10,11 @@ from typing import Any, Literal
 from msgspec import json
 
 from cds.batch.crew import crew
-from cds.batch.finish import RUN, Finish
+from cds.batch.finish import OUTPUTS, RUN, Finish
 from cds.batch.plan import Plan, load, same_or_told, save
 from cds.batch.scorers import Recipe
 from cds.batch.sections import Sections
-from cds.batch.stages import LocalStages, Work
+from cds.batch.stages import CHARTS, LocalStages, Work
 from cds.errors import RequestError, RunInterrupted
 
 Stage = Literal["reading", "scoring", "writing"]
@@ -50,10 +50,9 @@ def score_export(
     and RunInterrupted: then what was done is kept.
     """
     with alone(out):
-        if resume and (done := finished(out)) is not None:
-            return done
-        refuse_finished(out)
         work = Work(out)
+        if (done := ended(plan, out, work, resume)) is not None:
+            return done
         plan = begin(plan, work, resume)
         return _run(plan, recipe, out, work, workers, progress, Seconds(clock))
 
@@ -64,6 +63,8 @@ def begin(plan: Plan, work: Work, resume: bool) -> Plan:
         if not resume:
             raise RequestError(f"{work.folder.parent} holds an unfinished run: --resume goes on with it")
         return same_or_told(load(work.plan), plan)
+    if there := [name for name in (*OUTPUTS, CHARTS) if (work.folder.parent / name).exists()]:
+        raise RequestError(f"{work.folder.parent} holds {', '.join(there)} of another run: choose another folder")
     work.make()
     save(plan, work.plan)
     return plan
@@ -78,10 +79,23 @@ def finished(out: Path) -> dict[str, Any] | None:
     return found
 
 
-def refuse_finished(out: Path) -> None:
-    """Raises RequestError when a run has ended in this folder."""
-    if finished(out) is not None:
+def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | None:
+    """The run.json of this very run, when it ended before it was told so.
+
+    Raises RequestError when another run has ended in the folder, or this one and `resume` is not set.
+    """
+    done = finished(out)
+    if done is None:
+        return None
+    if not resume:
         raise RequestError(f"{out} holds a finished run: choose another folder")
+    inputs = [(file["file"], file["bytes"]) for file in done["inputs"]]
+    models = json.decode(json.encode(plan.models), type=list)
+    same = inputs == [(file.name, file.length) for file in plan.export.files] and done["models"] == models
+    if not same or done["prior"] != plan.prior:
+        raise RequestError(f"{out} holds the finished run of other files or models: choose another folder")
+    work.remove()
+    return done
 
 
 def _run(

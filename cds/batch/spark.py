@@ -19,7 +19,7 @@ from msgspec import json
 
 from cds.batch.finish import Finish
 from cds.batch.java import java_found
-from cds.batch.local import Progress, Seconds, alone, begin, refuse_finished
+from cds.batch.local import Progress, Seconds, alone, begin, ended
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
@@ -71,9 +71,10 @@ def score_on_spark(
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """As `score_export`; without a session one is started on this machine. Spark itself does again what fails."""
+    work = Work(out)
     with alone(out), _session(session, workers) as spark:
-        refuse_finished(out)
-        work = Work(out)
+        if (done := ended(plan, out, work, resume)) is not None:
+            return done
         plan = begin(plan, work, resume)
         return _run(spark, plan, recipe, out, work, progress, Seconds(clock))
 

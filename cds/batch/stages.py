@@ -1,5 +1,6 @@
 """The two stages of a run as one process does them: a range is scanned, a shard is scored, and each is kept on disk."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from cds.batch.deletions import deleted_references
+from cds.batch.durable import not_written
 from cds.batch.kept import Reject
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan
@@ -61,8 +63,16 @@ class Work:
         return self.folder / CHARTS
 
     def make(self) -> None:
-        for name in ("ranges", "digests", "scored", CHARTS):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        """Raises RunInterrupted when the folder cannot be written."""
+        try:
+            for name in ("ranges", "digests", "scored", CHARTS):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_written(self.folder, error) from None
+
+    def remove(self) -> None:
+        """What is left when a run has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def chart_file(charts: Path, shard: int) -> Path:
