@@ -18,7 +18,6 @@ from cds.ledger import Keyring, Ledger
 from cds.settings import Settings
 
 OK, FAILED, USAGE, REJECTS, UNSAFE = 0, 1, 2, 3, 4
-INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 SiteOption = Annotated[
     Path | None,
