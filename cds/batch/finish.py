@@ -99,6 +99,7 @@ class Finish:
             "pyarrow": version("pyarrow"),
             "at": _instant(plan.at),
             "models": [json.decode(json.encode(model)) for model in plan.models],
+            "reads": plan.reads,
             "inputs": inputs,
             "ignored": list(plan.export.ignored),
             "lines": {"in": sum(lines), "kept": sum(told.kept for told in ranges), "rejected": in_scan + in_shards},

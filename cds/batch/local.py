@@ -65,9 +65,22 @@ def begin(plan: Plan, work: Work, resume: bool) -> Plan:
         return same_or_told(load(work.plan), plan)
     if there := [name for name in (*OUTPUTS, CHARTS) if (work.folder.parent / name).exists()]:
         raise RequestError(f"{work.folder.parent} holds {', '.join(there)} of another run: choose another folder")
+    if plan.prior is not None:
+        _refuse_other(plan, Path(plan.prior))
     work.make()
     save(plan, work.plan)
     return plan
+
+
+def _refuse_other(plan: Plan, prior: Path) -> None:
+    """Raises RequestError when the run before did not keep what this one reads, or is no run that has ended."""
+    before = finished(prior)
+    if before is None:
+        raise RequestError(f"--prior {prior}: there is no finished run")
+    if before.get("reads") != plan.reads:
+        raise RequestError(
+            f"--prior {prior} kept other data than these models read: score a whole export anew, without --prior"
+        )
 
 
 def finished(out: Path) -> dict[str, Any] | None:

@@ -1,12 +1,12 @@
 """Scores the patients of one shard: their kept resources become charts, and each chart goes through the one door."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
 from msgspec import Struct, field, json
 
 from cds.batch.answers import Answer, Rejected, answer, bases_of
-from cds.batch.kept import Reject, framed, shard_of, unframed
+from cds.batch.kept import Reject, framed, named, shard_of, unframed
 from cds.batch.ownership import Merged
 from cds.batch.rows import Row, rows
 from cds.batch.scorers import Scorers
@@ -58,6 +58,8 @@ class Shard:
     def __init__(self, number: int, shards: int, merged: Merged) -> None:
         self._number, self._shards, self._merged = number, shards, merged
         self._records: dict[bytes, _Record] = {}
+        self._earlier: set[int] = set()
+        self._seen: set[int] = set()
 
     def add(self, blocks: Blocks) -> None:
         """Take what belongs to this shard's patients, from blocks of this shard or of any other."""
@@ -65,6 +67,12 @@ class Shard:
             for key, line, resource in unframed(block):
                 if (record := self._record(key)) is not None:
                     record.kept.append((number, line, resource))
+                    if number == EARLIER:
+                        self._earlier.add(line)
+
+    def see(self, names: bytes) -> None:
+        """Take note of resources that came again, in whatever shard and whoever they are about now."""
+        self._seen |= self._earlier.intersection(memoryview(names).cast("Q"))
 
     def add_written(self, block: bytes) -> None:
         """Take what earlier runs wrote of this shard's patients."""
@@ -89,22 +97,24 @@ class Shard:
             record = self._records.pop(key)
             record.kept.sort()
             doubt = WrongPatient(_DOUBTFUL) if key in self._merged.doubtful else None
-            _Patient(key, record, deleted).score_into(found, scorers, at, doubt)
+            _Patient(key, record, deleted, self._seen).score_into(found, scorers, at, doubt)
         return found
 
 
 class _Patient:
     """One patient's resources as they stand now, new ones in place of earlier versions."""
 
-    def __init__(self, key: bytes, record: _Record, deleted: frozenset[str]) -> None:
+    def __init__(self, key: bytes, record: _Record, deleted: frozenset[str], seen: Set[int]) -> None:
+        """`seen`: earlier resources that came again; one that did not come again for this patient is not theirs now."""
         self._key, self._id, self._record = key, key.decode(), record
-        self._deleted = deleted
-        found = [(number, expanded(resource)) for number, _, resource in record.kept]
-        gone = {_reference(resource) for number, resource in found if number != EARLIER} | deleted
-        self._resources = [r for number, r in found if number != EARLIER or not (r.id and _reference(r) in gone)]
+        found = [(number, line, expanded(resource)) for number, line, resource in record.kept]
+        new = {_reference(resource) for number, _, resource in found if number != EARLIER}
+        gone = new | deleted | {_reference(r) for number, line, r in found if number == EARLIER and line in seen}
+        self._deleted = deleted | (gone - new)
+        self._resources = [r for number, _, r in found if number != EARLIER or not (r.id and _reference(r) in gone)]
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
-        written = list(self._still_written(found))
+        written, gone = self._written()
         if not any(resource.resource_type == "Patient" for resource in self._resources):
             lines = [(number, line) for number, line, _ in self._record.kept if number != EARLIER]
             found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in lines]
@@ -116,18 +126,17 @@ class _Patient:
                 _count(found.counts.setdefault(model.id, {}), said)
                 last = self._assessment(found, written, said, model) if isinstance(said, Risk) else None
                 found.rows += rows(self._id, model, said, at, last)
+        anew = {one.id for one in written}  # of one instant there is one: it is in its place, not beside it
+        found.retracted += [one.retracted() for one in gone if one.id not in anew]
         self._keep(found, written)
 
-    def _still_written(self, found: Scored) -> Iterator[Written]:
-        """What earlier runs wrote and still holds; the rest is retracted, in the order in which it was written."""
-        if not self._record.written:
-            return
-        gone = set(taken_back(self._resources, self._deleted))
+    def _written(self) -> tuple[list[Written], list[Written]]:
+        """What earlier runs wrote and still holds, and the rest, in the order in which it was written."""
+        gone = set(taken_back(self._resources, self._deleted)) if self._record.written else set()
+        holds: tuple[list[Written], list[Written]] = ([], [])
         for one in self._record.written:
-            if one.basis & gone:
-                found.retracted.append(one.retracted())
-            else:
-                yield one
+            holds[bool(one.basis & gone)].append(one)
+        return holds
 
     def _chart(self, scorers: Scorers) -> Chart | DataUnavailable:
         located: list[Located] = [(resource, None) for resource in self._resources]
@@ -142,11 +151,11 @@ class _Patient:
         if last is not None and last.identifier == now.identifier:
             return last.id
         found.assessments.append(json.encode(now.assessment))
-        written.append(now)
+        written[:] = [*(one for one in written if one.id != now.id), now]
         return now.id
 
     def _keep(self, found: Scored, written: list[Written]) -> None:
-        found.kept += [framed(self._key, 0, condensed(resource)) for resource in self._resources]
+        found.kept += [framed(self._key, named(r.resource_type, r.id), condensed(r)) for r in self._resources]
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
 
 

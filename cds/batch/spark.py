@@ -37,6 +37,8 @@ _ROWS_A_BATCH = "64"
 """A row holds a block of a shard, some ten to some hundred thousand bytes."""
 _TOLD = -1
 """In place of a shard: the row that tells of a range."""
+_NAMES = -2
+"""In place of a shard: the row that names what has changed."""
 _TASKS_A_CORE = 4
 
 
@@ -133,7 +135,8 @@ def _score(
     if elsewhere:
         blocks = blocks.mapInArrow(_Copy(elsewhere), _BLOCKS)
     by_shard = blocks.repartition(min(plan.shards, tasks), "shard").sortWithinPartitions("shard", "range")
-    scored = by_shard.mapInArrow(_Score(plan, recipe, together), _SCORED).persist(_disk_only())
+    names = [bytes(row["block"]) for row in scanned.where(f"shard = {_NAMES}").select("block").collect()]
+    scored = by_shard.mapInArrow(_Score(plan, recipe, together, names), _SCORED).persist(_disk_only())
     scored.count()  # all at once; the iterator after it fetches one partition at a time
     for done, row in enumerate(scored.toLocalIterator(), start=1):
         _to_disk(work, row)
@@ -177,7 +180,7 @@ class _Scan(_Task):
         for number in _numbers(batches):
             found = self.stages.scan(number)
             told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
-            yield _blocks([(_TOLD, number, json.encode(told), b"")])
+            yield _blocks([(_TOLD, number, json.encode(told), b""), (_NAMES, number, None, found.names)])
             for shard, block in found.shards.items():
                 yield _blocks([(shard, number, None, block)])
 
@@ -203,15 +206,15 @@ class _Copy:
 
 
 class _Score(_Task):
-    def __init__(self, plan: Plan, recipe: Recipe, together: Merged) -> None:
+    def __init__(self, plan: Plan, recipe: Recipe, together: Merged, names: Sequence[bytes]) -> None:
         super().__init__(plan, recipe)
-        self._together = together
+        self._together, self._names = together, names
 
     def __call__(self, batches: Batches) -> Batches:
         rows = ((row["shard"], row["range"], row["block"]) for batch in batches for row in batch.to_pylist())
         for shard, group in groupby(rows, key=itemgetter(0)):
             blocks = ((number, block) for _, number, block in group if block)
-            found = self.stages.score(shard, blocks, self._together)
+            found = self.stages.score(shard, blocks, self._together, self._names)
             told, sections = scored_sections(found)
             one = {"shard": pa.array([shard], pa.int32()), "told": [json.encode(told)]}
             one |= {name: [data] for name, data in sections.items()}
