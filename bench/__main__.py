@@ -2,26 +2,28 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvloop
 
-from bench import hanging, online, page, trust
+from bench import batch, batch_memory, batch_spark, hanging, online, page, trust
 from bench.readme import placed, write
 
 
 def main() -> None:
     """Measure what was named, print each table as it is ready, and put it into the README when asked."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    every = tuple(benchmarks(1.0))
-    usual = tuple(name for name in every if name != "peers")
-    which = f"{', '.join(every)} (default: all but peers, which installs HealthChain)"
+    every = tuple(benchmarks(1.0, ()))
+    usual = tuple(name for name in every if name != "peers" and not name.startswith("batch"))
+    which = f"{', '.join(every)} (default: all but peers, which installs HealthChain, and the batch with its gigabytes)"
     parser.add_argument("names", nargs="*", choices=[*every, []], metavar="name", help=which)
     parser.add_argument("--write", action="store_true", help="put each table into bench/README.md")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual rounds: 0.2 is a look (default: 1)")
-    asked = parser.parse_args()
-    chosen = benchmarks(asked.share)
+    asked, more = parser.parse_known_args()
+    if more and not any(name.startswith("batch") for name in asked.names):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    chosen = benchmarks(asked.share, more)
     for name in asked.names or usual:
         start = time.monotonic()
         told = chosen[name]()
@@ -30,8 +32,8 @@ def main() -> None:
             write(name, told)
 
 
-def benchmarks(share: float) -> dict[str, Callable[[], str]]:
-    """Each benchmark by name; `share` of its usual rounds."""
+def benchmarks(share: float, more: Sequence[str]) -> dict[str, Callable[[], str]]:
+    """Each benchmark by name; `share` of its usual rounds, and what was said that only the batch understands."""
 
     def rounds(usual: int) -> int:
         return max(1, round(usual * share))
@@ -45,6 +47,11 @@ def benchmarks(share: float) -> dict[str, Callable[[], str]]:
         "page": lambda: placed(lambda: page.measured(rounds(page.ROUNDS))),
         "online": partial(served, online.USUAL),
         "peers": partial(served, online.USUAL + online.HEALTHCHAIN),
+        "batch": lambda: placed(lambda: batch.told(batch.arguments(more, rounds(batch.ROUNDS)))),
+        "batch-memory": lambda: placed(lambda: batch_memory.told(batch.arguments(more))),
+        "batch-spark": lambda: placed(
+            lambda: batch_spark.told(batch.arguments(more, rounds(batch_spark.ROUNDS), batch_spark.SIZE))
+        ),
     }
 
 

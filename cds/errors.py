@@ -19,6 +19,14 @@ class UnsafeToServe(BedsideError):
     """Refused for safety: serving as asked could hand patient data to a stranger."""
 
 
+class UnsafeToWrite(BedsideError):
+    """Refused for safety: results could reach the wrong chart, or could not be written twice without doubling."""
+
+
+class RunUnusable(BedsideError):
+    """A batch run's folder cannot be written back: it is unfinished, was changed since, or holds something else."""
+
+
 class RequestError(BedsideError):
     """The caller's request cannot be used. `expression` is the path of the member at fault, when there is one."""
 

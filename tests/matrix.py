@@ -14,6 +14,8 @@ CHAPTERS = {
     "R": "Reliability, security and clinical safety",
     "S": "SMART App Launch",
     "P": "The clinician's page",
+    "B": "Bulk data: export, score, write back",
+    "D": "Decisions",
 }
 HEAD = """# What is proven, and by which test
 

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from cds.errors import SiteError
 from cds.settings import Settings
 from cds.site import load_site
-from cds.trust.clients import Client, SmartRegistration
+from cds.trust.clients import BackendRegistration, Client, SmartRegistration
 from cds.trust.refused import Reason
 from cds.web.metrics import Metrics
 from cds.web.reload import FIXED
@@ -54,7 +54,8 @@ def default(name: str, field: FieldInfo) -> str:
     ("model", "part"),
     [
         (Client, section("docs/clients.md", "## Every key", "`[clients.smart]`, for")),
-        (SmartRegistration, section("docs/clients.md", "`[clients.smart]`, for", "\n## ")),
+        (SmartRegistration, section("docs/clients.md", "`[clients.smart]`, for", "`backend`, for")),
+        (BackendRegistration, section("docs/clients.md", "`backend`, for", "\n## ")),
     ],
 )
 def test_every_key_of_a_client_is_told_with_its_default(model: type[BaseModel], part: str) -> None:

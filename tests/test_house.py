@@ -20,7 +20,7 @@ LONGEST_FUNCTION = 60
 # A room may import from its own storey only itself, and from every storey below it.
 STOREYS = (
     ("cli",),
-    ("web",),
+    ("web", "bulk"),
     ("site", "smart"),
     ("trust",),
     ("cdshooks", "batch"),

@@ -40,6 +40,6 @@ def _rejected(error: BedsideError) -> Rejected:
 
 def bases_of(located: Iterable[Located]) -> set[str]:
     """The one server that absolute references of a chart name; two of them are two patients until somebody says not."""
-    references = (s.reference for r, _ in located if (s := subject_of(r)) and s.reference)
-    bases = {base for base, _ in map(split, references) if base}
+    spelled = {s.reference for r, _ in located if (s := r.subject or subject_of(r)) and s.reference}
+    bases = {base for base, _ in map(split, spelled) if base}
     return bases if len(bases) == 1 else set()

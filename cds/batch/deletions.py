@@ -29,8 +29,8 @@ def deleted_references(sources: Iterable[Source]) -> frozenset[str]:
 
 def _of(source: Source) -> Iterator[str]:
     for block in lines_of(source, Range(0, 0, 0, source.length), BLOCK):
-        for line in block.data.splitlines():
-            if text := line.strip():
+        for line in block.data[: block.length].split(b"\n"):
+            if text := bytes(line).strip():
                 yield from _deletions(source, text)
 
 

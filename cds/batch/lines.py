@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -19,17 +19,31 @@ BOM = b"\xef\xbb\xbf"
 class Reads(Protocol):
     """As much of a binary file as is needed here."""
 
+    def readinto(self, place: memoryview, /) -> int: ...
+
+
+class File(Reads, Protocol):
+    """As `open(…, "rb")` and fsspec give them."""
+
     def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def tell(self) -> int: ...
 
 
 class Block(Struct, frozen=True):
-    """Whole lines of a file. `overlong`: a line of more than LONGEST_LINE bytes, of which nothing was kept."""
+    """Whole lines of a file: the first `length` bytes of `data`, until the next block is asked for.
 
-    data: bytes
+    `overlong`: in its place stood a line of more than LONGEST_LINE bytes, of which nothing was kept.
+    """
+
+    data: bytes | bytearray
+    length: int
     overlong: bool = False
 
 
-def blocks(file: BinaryIO, start: int, end: int, size: int) -> Iterator[Block]:
+def blocks(file: File, start: int, end: int, size: int) -> Iterator[Block]:
     """The lines that begin in [start, end), about `size` bytes at a time; the file's end ends the last line."""
     file.seek(max(start - 1, 0))
     if start and not _past_line_end(file, start - 1, end):
@@ -37,12 +51,12 @@ def blocks(file: BinaryIO, start: int, end: int, size: int) -> Iterator[Block]:
     yield from _blocks(file, file.tell(), end, size)
 
 
-def packed_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
+def packed_blocks(file: File, size: int) -> Iterator[Block]:
     """The lines of a gzip file. Raises ExportUnreadable when it is cut off, is no gzip, or is a bomb."""
     yield from _blocks(_Unpacked(file), 0, None, size)
 
 
-def _past_line_end(file: BinaryIO, at: int, end: int) -> bool:
+def _past_line_end(file: File, at: int, end: int) -> bool:
     """Move behind the first line end from `at` on; False when no line begins before `end`."""
     while at < end and (data := file.read(1 << 16)):
         if (found := data.find(b"\n")) >= 0:
@@ -53,46 +67,52 @@ def _past_line_end(file: BinaryIO, at: int, end: int) -> bool:
 
 
 def _blocks(file: Reads, at: int, end: int | None, size: int) -> Iterator[Block]:
-    """Blocks from offset `at`, where the file stands; `tail` is the beginning of a line to be completed."""
-    tail, first = b"", at == 0
-    while data := file.read(size):
-        if first:
-            data, at, first = data.removeprefix(BOM), at + len(data) - len(data.removeprefix(BOM)), False
-        data = tail + data
-        if end is not None and at + len(data) >= end and (last := data.find(b"\n", max(end - 1 - at, 0))) >= 0:
-            yield Block(data[: last + 1])
-            return
-        whole = data.rfind(b"\n") + 1
-        if whole and (end is None or at + whole <= end):
-            yield Block(data[:whole])
-            at += whole
-        else:
-            whole = 0
-        tail = data[whole:]
-        if len(tail) > LONGEST_LINE + size:
-            yield Block(b"", overlong=True)
-            tail, skipped = _rest_of_line(file, size)
-            at += len(data) - whole + skipped
+    """Blocks from offset `at`, where the file stands, all in one buffer: a megabyte is not moved about for nothing.
+
+    Its first `held` bytes are the beginning of a line to be completed.
+    """
+    buffer, held = bytearray(2 * size), 0
+    while read := file.readinto(memoryview(buffer)[held : held + size]):
+        filled = held + read
+        if at == 0 and buffer.startswith(BOM):
+            buffer[: len(BOM)] = b" " * len(BOM)  # white space before a resource, which JSON allows
+        if end is not None and at + filled >= end:
+            last = buffer.find(b"\n", max(end - 1 - at, 0), filled)
+            if last >= 0:
+                yield Block(buffer, last + 1)
+                return
+        whole = buffer.rfind(b"\n", 0, filled) + 1
+        if whole:
+            yield Block(buffer, whole)
+        at, held = at + whole, filled - whole
+        buffer[:held] = buffer[whole:filled]
+        if held > LONGEST_LINE:
+            yield Block(b"", 0, overlong=True)
+            passed, held = _past_line(file, buffer, size)
+            at += filled - whole + passed
             if end is not None and at >= end:
                 return
-    if tail:
-        yield Block(tail)
+        if held + size > len(buffer):
+            buffer += bytes(len(buffer))
+    if held:
+        yield Block(buffer, held)
 
 
-def _rest_of_line(file: Reads, size: int) -> tuple[bytes, int]:
-    """What stands behind the end of a line that is too long, and how many bytes were passed over to find it."""
-    skipped = 0
-    while data := file.read(size):
-        if (found := data.find(b"\n")) >= 0:
-            return data[found + 1 :], skipped + found + 1
-        skipped += len(data)
-    return b"", skipped
+def _past_line(file: Reads, buffer: bytearray, size: int) -> tuple[int, int]:
+    """Read past the end of a line that is too long: bytes passed over, and bytes that now stand in the buffer."""
+    passed = 0
+    while read := file.readinto(memoryview(buffer)[:size]):
+        if (found := buffer.find(b"\n", 0, read)) >= 0:
+            buffer[: read - found - 1] = buffer[found + 1 : read]
+            return passed + found + 1, read - found - 1
+        passed += read
+    return passed, 0
 
 
 class _Unpacked:
     """A gzip file of one member or many, unpacked as it is read and never further than asked."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: File) -> None:
         self._file = file
         self._unpack = zlib.decompressobj(_GZIP)
         self._packed = b""
@@ -108,6 +128,11 @@ class _Unpacked:
             data = self._some(size)
             if data:
                 return data
+
+    def readinto(self, place: memoryview, /) -> int:
+        data = self.read(len(place))
+        place[: len(data)] = data
+        return len(data)
 
     def _some(self, size: int) -> bytes:
         if self._unpack.eof:

@@ -4,6 +4,7 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,16 +23,20 @@ Progress = Callable[[Stage, int, int], None]
 """Stage, and how much is done of how much: bytes of the export, or shards."""
 
 
-class Seconds:
-    """How long each stage took."""
+class Watch:
+    """How long each stage took, and when the run ended; no score hangs on either."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._began, self.spent = clock, clock(), dict[str, float]()
+    def __init__(self, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
+        self._clock, self._now, self._began, self._spent = clock, now, clock(), dict[str, float]()
 
     def end(self, stage: Stage) -> None:
         now = self._clock()
-        self.spent[stage] = round(now - self._began, 3)
+        self._spent[stage] = round(now - self._began, 3)
         self._began = now
+
+    def told(self) -> dict[str, Any]:
+        ended = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
+        return {"seconds": self._spent, "finished": ended.replace("+00:00", "Z")}
 
 
 def score_export(
@@ -42,7 +47,7 @@ def score_export(
     workers: int = 1,
     resume: bool = False,
     progress: Progress = lambda *_: None,
-    clock: Callable[[], float] = time.monotonic,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Score every patient of the plan's export into the folder `out`, and return what its run.json says.
 
@@ -54,7 +59,7 @@ def score_export(
         if (done := ended(plan, out, work, resume)) is not None:
             return done
         plan = begin(plan, work, resume)
-        return _run(plan, recipe, out, work, workers, progress, Seconds(clock))
+        return _run(plan, recipe, out, work, workers, progress, watch or Watch())
 
 
 def begin(plan: Plan, work: Work, resume: bool) -> Plan:
@@ -112,7 +117,7 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
 
 
 def _run(
-    plan: Plan, recipe: Recipe, out: Path, work: Work, workers: int, progress: Progress, seconds: Seconds
+    plan: Plan, recipe: Recipe, out: Path, work: Work, workers: int, progress: Progress, watch: Watch
 ) -> dict[str, Any]:
     total, done = sum(part.end - part.start for part in plan.ranges), 0
     with crew(plan, recipe, work, workers) as hands:
@@ -124,22 +129,22 @@ def _run(
             progress("reading", done, total)
         sources = range(len(plan.export.files))
         list(hands.run("digest_to_disk", [n for n in sources if not work.digest(n).exists()]))
-        seconds.end("reading")
+        watch.end("reading")
         stages = LocalStages(plan, recipe, work)
         replaced, together = stages.replaced(), stages.together()
         to_score = [n for n in range(plan.shards) if not work.scored(n).exists()]
         progress("scoring", plan.shards - len(to_score), plan.shards)
         for count, _ in enumerate(hands.run("score_to_disk", to_score, together), plan.shards - len(to_score) + 1):
             progress("scoring", count, plan.shards)
-        seconds.end("scoring")
+        watch.end("scoring")
     told = [stages.scanned(part.number).header for part in plan.ranges]
     finish = Finish(plan, out)
     progress("writing", 0, 1)
     outputs = finish.outputs(told)
     digests = [Sections(work.digest(number), str).header for number in sources]
     report = finish.report(told, outputs, digests)
-    seconds.end("writing")
-    report |= {"engine": "local", "workers": workers, "prefilter": plan.engine, "seconds": seconds.spent}
+    watch.end("writing")
+    report |= {"engine": "local", "workers": workers, "prefilter": plan.engine, **watch.told()}
     finish.close(report, replaced)
     progress("writing", 1, 1)
     return report

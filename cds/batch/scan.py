@@ -1,6 +1,7 @@
 """Reads one range of an export, and keeps what the models read, sorted by the shard of its patient."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -32,6 +33,10 @@ class Scanned(Struct):
     """Of an export of changes: every resource of the types that are read, as `named`, whether or not it was kept."""
 
 
+_Owner = tuple[bytes, int]
+"""A patient's key, and the shard that is scored with it."""
+
+
 class Scanner:
     """Reads ranges for some models; made once in each process."""
 
@@ -45,7 +50,7 @@ class Scanner:
         self._select: Select = selector(engine, self._literals)
         self._reads_all = engine == "none"
         self._shards = shards
-        self._owners: dict[str, tuple[bytes, int]] = {}
+        self._owners: dict[str, _Owner] = {}
 
     def scan(self, number: int, blocks: Iterable[Block], declared: str | None = None) -> Scanned:
         """Read the blocks of a range. `declared`: the type that the export's manifest gives the file."""
@@ -53,7 +58,7 @@ class Scanner:
         for block in blocks:
             self._scan_block(number, block, declared, found, parts)
             if self._changes:
-                names.update(self._names(block.data))
+                names.update(self._names(block))
         found.names = array("Q", sorted(names)).tobytes()
         found.shards = {shard: b"".join(parts[shard]) for shard in sorted(parts)}
         return found
@@ -65,43 +70,43 @@ class Scanner:
             found.lines += 1
             found.rejects.append(Reject(number, found.lines, _TOO_LONG))
             return
-        data = block.data
-        lines, broken = _broken_lines(data)
-        found.rejects += [Reject(number, found.lines + line, _BROKEN) for line in broken]
-        line, at, skip = found.lines, 0, set(broken)
-        for start, end in self._select(data):
-            line += data.count(b"\n", at, start)
-            at = start
-            if start == end or (skip and line + 1 - found.lines in skip):
-                continue
-            self._scan_line(Reject(number, line + 1, ""), data[start:end], declared, found, parts)
-        found.lines += lines
+        data, before = block.data, found.lines
+        ends, broken = _line_ends(block)
+        found.rejects += [Reject(number, before + line, _BROKEN) for line in sorted(broken)]
+        for start, end in self._select(block):
+            line = bisect_left(ends, start) + 1
+            if start < end and line not in broken:
+                self._scan_line(number, before + line, bytes(data[start:end]), declared, found, parts)
+        found.lines += len(ends)
 
-    def _names(self, data: bytes) -> Iterator[int]:
+    def _names(self, block: Block) -> Iterator[int]:
         """What a search for codes passes over may be the correction that took the code away."""
-        for line in data.split(b"\n"):
+        for line in bytes(block.data[: block.length]).split(b"\n"):
             with suppress(MsgspecError, ValueError):
                 one = _name.decode(line.strip(_SPACE))
                 if one.resource_type in self._types and one.id:
                     yield named(one.resource_type, one.id)
 
     def _scan_line(
-        self, place: Reject, text: bytes, declared: str | None, found: Scanned, parts: dict[int, list[bytes]]
+        self, number: int, line: int, text: bytes, declared: str | None, found: Scanned, parts: dict[int, list[bytes]]
     ) -> None:
         said = self._kept_or_why(text, declared)
         if isinstance(said, str):
             # What no search would have found is not told of either: every engine gives the same answer.
             if said and (not self._reads_all or self._literals.found_in(text)):
-                found.rejects.append(Reject(place.range, place.line, said))
+                found.rejects.append(Reject(number, line, said))
             return
-        resource, owner = said
-        key, shard = self._owner(owner)
+        resource, (owner, shard) = said
         if resource.resource_type == "Patient":
-            found.replaced += [(replaced, owner) for replaced in replaced_by(resource)]
+            found.replaced += [(replaced, str(resource.id)) for replaced in replaced_by(resource)]
         found.kept += 1
-        parts.setdefault(shard, []).append(framed(key, place.line, condensed(resource)))
+        kept = framed(owner, line, condensed(resource))
+        if shard in parts:
+            parts[shard].append(kept)
+        else:
+            parts[shard] = [kept]
 
-    def _kept_or_why(self, text: bytes, declared: str | None) -> tuple[Resource, str] | str:
+    def _kept_or_why(self, text: bytes, declared: str | None) -> tuple[Resource, _Owner] | str:
         """A resource that a model reads, with its owner; otherwise why it is rejected, or "" for what nobody reads."""
         if len(text) > LONGEST_LINE:
             return _TOO_LONG
@@ -118,8 +123,8 @@ class Scanner:
             return ""
         if declared is not None and kind != declared:
             return f"a {kind} in a file of {declared}"
-        owner = owner_of(resource)
-        return owner.reason if isinstance(owner, Unowned) else (resource, owner)
+        owner = self._owner(resource)
+        return owner if isinstance(owner, str) else (resource, owner)
 
     def _is_read(self, resource: Resource) -> bool:
         """Whether some code set holds the resource; Patients and Encounters are read whatever their codes."""
@@ -133,15 +138,23 @@ class Scanner:
             return True
         return any(hits(part.code) for part in resource.component or ())
 
-    def _owner(self, owner: str) -> tuple[bytes, int]:
-        """An owner's key and shard; the lines of a patient mostly stand together."""
-        known = self._owners.get(owner)
-        if known is None:
+    def _owner(self, resource: Resource) -> _Owner | str:
+        """An owner's key and shard, or why there is none; the lines of a patient mostly stand together."""
+        told = resource.subject if resource.resource_type != "Patient" else None  # whose own subject means nothing
+        spelled = told.reference if told else None
+        known = self._owners.get(spelled) if spelled else None
+        if known is not None:
+            return known
+        owner = owner_of(resource)
+        if isinstance(owner, Unowned):
+            return owner.reason
+        key = owner.encode()
+        made = (key, shard_of(key, self._shards))
+        if spelled:
             if len(self._owners) >= _REMEMBERED:
                 self._owners.clear()
-            key = owner.encode()
-            known = self._owners[owner] = (key, shard_of(key, self._shards))
-        return known
+            self._owners[spelled] = made
+        return made
 
 
 class _Named(Struct, rename="camel", gc=False):
@@ -166,22 +179,23 @@ def _read(text: bytes) -> Resource:
         return read_leniently(text)
 
 
-def _broken_lines(data: bytes) -> tuple[int, list[int]]:
-    """How many lines a block has, and the numbers (from 1) of those that are neither blank nor from { to }."""
-    lines, start, broken = 0, 0, list[int]()
-    find = data.find
-    while (end := find(b"\n", start)) >= 0:
-        lines += 1
+def _line_ends(block: Block) -> tuple[list[int], set[int]]:
+    """Where each line of a block ends, and the numbers (from 1) of those that are neither blank nor from { to }."""
+    data, length = block.data, block.length
+    ends, broken, start = list[int](), set[int](), 0
+    find, ended = data.find, ends.append
+    while (end := find(b"\n", start, length)) >= 0:
+        ended(end)
         if (data[end - 1] != _END or data[start] != _BEGIN) and _is_broken(data[start:end]):
-            broken.append(lines)
+            broken.add(len(ends))
         start = end + 1
-    if start < len(data):
-        lines += 1
-        if _is_broken(data[start:]):
-            broken.append(lines)
-    return lines, broken
+    if start < length:
+        ended(length)
+        if _is_broken(data[start:length]):
+            broken.add(len(ends))
+    return ends, broken
 
 
-def _is_broken(line: bytes) -> bool:
+def _is_broken(line: bytes | bytearray) -> bool:
     text = line.strip(_SPACE)
     return bool(text) and not (text.startswith(b"{") and text.endswith(b"}"))

@@ -14,7 +14,7 @@ from cds.batch.written import Written, assessed, decoded, encoded, newest, taken
 from cds.errors import DataUnavailable, WrongPatient
 from cds.fhir.chart import Chart, Located
 from cds.fhir.identity import Identity
-from cds.fhir.resources import Resource, condensed, expanded
+from cds.fhir.resources import Resource, expanded
 from cds.risk.estimate import NotScored, Risk
 from cds.risk.model import RiskModel
 
@@ -107,14 +107,19 @@ class _Patient:
     def __init__(self, key: bytes, record: _Record, deleted: frozenset[str], seen: Set[int]) -> None:
         """`seen`: earlier resources that came again; one that did not come again for this patient is not theirs now."""
         self._key, self._id, self._record = key, key.decode(), record
-        found = [(number, line, expanded(resource)) for number, line, resource in record.kept]
-        new = {_reference(resource) for number, _, resource in found if number != EARLIER}
-        gone = new | deleted | {_reference(r) for number, line, r in found if number == EARLIER and line in seen}
-        self._deleted = deleted | (gone - new)
-        self._resources = [r for number, _, r in found if number != EARLIER or not (r.id and _reference(r) in gone)]
+        found = [(number, line, condensed, expanded(condensed)) for number, line, condensed in record.kept]
+        if record.kept[:1] and record.kept[0][0] == EARLIER:
+            new = {_reference(resource) for number, _, _, resource in found if number != EARLIER}
+            again = {_reference(resource) for number, line, _, resource in found if number == EARLIER and line in seen}
+            deleted |= again - new
+            gone = new | deleted
+            found = [one for one in found if one[0] != EARLIER or not (one[3].id and _reference(one[3]) in gone)]
+        self._deleted = deleted
+        self._resources = [resource for _, _, _, resource in found]
+        self._condensed = [condensed for _, _, condensed, _ in found]
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
-        written, gone = self._written()
+        written, retracted = self._still_written()
         if not any(resource.resource_type == "Patient" for resource in self._resources):
             lines = [(number, line) for number, line, _ in self._record.kept if number != EARLIER]
             found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in lines]
@@ -126,17 +131,19 @@ class _Patient:
                 _count(found.counts.setdefault(model.id, {}), said)
                 last = self._assessment(found, written, said, model) if isinstance(said, Risk) else None
                 found.rows += rows(self._id, model, said, at, last)
-        anew = {one.id for one in written}  # of one instant there is one: it is in its place, not beside it
-        found.retracted += [one.retracted() for one in gone if one.id not in anew]
+        again = {one.id for one in written}  # asked as of the same instant, the new answer stands under the same id
+        found.retracted += [one.retracted() for one in retracted if one.id not in again]
         self._keep(found, written)
 
-    def _written(self) -> tuple[list[Written], list[Written]]:
-        """What earlier runs wrote and still holds, and the rest, in the order in which it was written."""
-        gone = set(taken_back(self._resources, self._deleted)) if self._record.written else set()
-        holds: tuple[list[Written], list[Written]] = ([], [])
+    def _still_written(self) -> tuple[list[Written], list[Written]]:
+        """What earlier runs wrote and still holds, and what is to be retracted; both in the order of the runs."""
+        if not self._record.written:
+            return [], []
+        gone = set(taken_back(self._resources, self._deleted))
+        holds, fallen = list[Written](), list[Written]()
         for one in self._record.written:
-            holds[bool(one.basis & gone)].append(one)
-        return holds
+            (fallen if one.basis & gone else holds).append(one)
+        return holds, fallen
 
     def _chart(self, scorers: Scorers) -> Chart | DataUnavailable:
         located: list[Located] = [(resource, None) for resource in self._resources]
@@ -155,7 +162,8 @@ class _Patient:
         return now.id
 
     def _keep(self, found: Scored, written: list[Written]) -> None:
-        found.kept += [framed(self._key, named(r.resource_type, r.id), condensed(r)) for r in self._resources]
+        pairs = zip(self._resources, self._condensed, strict=True)
+        found.kept += [framed(self._key, named(r.resource_type, r.id), condensed) for r, condensed in pairs]
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
 
 

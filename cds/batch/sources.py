@@ -3,14 +3,15 @@
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, Protocol, cast
 
 import fsspec
 from msgspec import MsgspecError, Struct, field, json, structs
 
-from cds.batch.lines import Block, blocks, packed_blocks
+from cds.batch.lines import Block, File, blocks, packed_blocks
 from cds.errors import ExportUnreadable, RequestError
 
 RANGE_BYTES = 32 << 20
@@ -18,8 +19,17 @@ RECORD = "export.json"
 """What `bedside export` leaves beside its files."""
 _UNPACKED = 12
 """How much longer a packed export is when it is unpacked, about: only the number of shards hangs on it."""
-_NOT_DATA = frozenset({"log.ndjson", "rejects.ndjson"})
+MIXED = "ByPatient"
+"""The type of a file that holds several, as an export organized by patient does."""
+_NOT_DATA = frozenset({"log.ndjson", "finished.ndjson", "rejects.ndjson"})
+"""What an exporter, or a run, leaves that is no data."""
 _PLAIN, _PACKED = (".ndjson", ".jsonl"), (".ndjson.gz", ".jsonl.gz")
+
+
+class Opened(File, Protocol):
+    """A file that is closed again."""
+
+    def close(self) -> None: ...
 
 
 class Source(Struct, frozen=True):
@@ -37,12 +47,12 @@ class Source(Struct, frozen=True):
     def local(self) -> bool:
         return "://" not in self.place
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Opened:
         """Raises ExportUnreadable."""
         try:
             if self.local:
                 return Path(self.place).open("rb", buffering=0)
-            return cast("BinaryIO", fsspec.open(self.place, "rb").open())
+            return cast("Opened", fsspec.open(self.place, "rb").open())
         except OSError as error:
             raise ExportUnreadable(f"{self.name}: {error.strerror or 'it cannot be opened'}") from None
 
@@ -51,7 +61,7 @@ class Source(Struct, frozen=True):
         if self.sha256 is not None:
             return self.sha256
         found = sha256()
-        with self.open() as file:
+        with closing(self.open()) as file:
             while data := file.read(1 << 20):
                 found.update(data)
         return found.hexdigest()
@@ -89,7 +99,7 @@ class Export(Struct, frozen=True):
 def lines_of(source: Source, part: Range, size: int) -> Iterator[Block]:
     """The blocks of a range. Raises ExportUnreadable, which names the file."""
     try:
-        with source.open() as file:
+        with closing(source.open()) as file:
             yield from packed_blocks(file, size) if source.packed else blocks(file, part.start, part.end, size)
     except ExportUnreadable as error:
         raise ExportUnreadable(f"{source.name}: {error.message}") from None
@@ -109,7 +119,7 @@ def find_export(places: Sequence[str]) -> Export:
         if is_folder(place):
             inside = _folder(place)
             found, deleted, ignored = found + inside[0], deleted + inside[1], ignored + inside[2]
-        elif _is_ndjson(place):
+        elif is_ndjson(place):
             found.append(_source(place))
         else:
             raise RequestError(f"{_name(place)}: with --out, files are .ndjson or .ndjson.gz; without it, Bundles too")
@@ -135,13 +145,17 @@ def _system(place: str) -> tuple[Any, str]:
         raise RequestError(f"{_name(place)}: it cannot be reached ({type(error).__name__})") from None
 
 
+class _OnDisk(Struct):
+    bytes: int
+    sha256: str
+
+
 class _File(Struct):
     """A file as export.json tells of it."""
 
     name: str
-    type: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
+    type: str
+    kept: _OnDisk | None = None
 
 
 class _Record(Struct):
@@ -157,19 +171,26 @@ def _folder(place: str) -> tuple[list[Source], list[Source], list[str]]:
         name = _name(path)
         if name in _NOT_DATA or name.startswith(".") or name == RECORD:
             continue
-        if _is_ndjson(name):
+        if is_ndjson(name):
             source = _source(path)
             told = known.get(name)
             if told is not None:
-                same = told.bytes == source.length
-                source = structs.replace(source, declared=told.type, sha256=told.sha256 if same else None)
+                same = told.kept is not None and told.kept.bytes == source.length and _older(source, place)
+                digest = told.kept.sha256 if told.kept and same else None
+                declared = None if told.type == MIXED else told.type
+                source = structs.replace(source, declared=declared, sha256=digest)
             found.append(source)
         else:
             ignored.append(name)
     inside = posixpath.join(place, "deleted")
     system, path = _system(inside)
-    deleted = [_source(p) for p in _listed(inside) if _is_ndjson(p)] if system.isdir(path) else []
+    deleted = [_source(p) for p in _listed(inside) if is_ndjson(p)] if system.isdir(path) else []
     return found, deleted, ignored
+
+
+def _older(source: Source, folder: str) -> bool:
+    """Whether nobody has touched a file since the export was recorded as complete; afar, nobody can say."""
+    return source.local and int(source.stamp) <= (Path(folder) / RECORD).stat().st_mtime_ns
 
 
 def _record(place: str) -> _Record:
@@ -213,7 +234,8 @@ def _source(place: str) -> Source:
     return Source(_name(place), place, int(told["size"]), stamp, packed)
 
 
-def _is_ndjson(place: str) -> bool:
+def is_ndjson(place: str) -> bool:
+    """By its name."""
     return place.partition("?")[0].endswith(_PLAIN + _PACKED)
 
 

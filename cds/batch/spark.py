@@ -3,8 +3,7 @@
 import os
 import pickle
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +18,7 @@ from msgspec import json
 
 from cds.batch.finish import Finish
 from cds.batch.java import java_found
-from cds.batch.local import Progress, Seconds, alone, begin, ended
+from cds.batch.local import Progress, Watch, alone, begin, ended
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
@@ -70,7 +69,7 @@ def score_on_spark(
     resume: bool = False,
     session: Any = None,
     progress: Progress = lambda *_: None,
-    clock: Callable[[], float] = time.monotonic,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """As `score_export`; without a session one is started on this machine. Spark itself does again what fails."""
     work = Work(out)
@@ -78,11 +77,11 @@ def score_on_spark(
         if (done := ended(plan, out, work, resume)) is not None:
             return done
         plan = begin(plan, work, resume)
-        return _run(spark, plan, recipe, out, work, progress, Seconds(clock))
+        return _run(spark, plan, recipe, out, work, progress, watch or Watch())
 
 
 def _run(
-    spark: Any, plan: Plan, recipe: Recipe, out: Path, work: Work, progress: Progress, seconds: Seconds
+    spark: Any, plan: Plan, recipe: Recipe, out: Path, work: Work, progress: Progress, watch: Watch
 ) -> dict[str, Any]:
     total = plan.export.length
     progress("reading", 0, total)
@@ -92,17 +91,17 @@ def _run(
     told = _told(scanned, len(plan.ranges))
     digests = _digests(spark, plan, recipe, tasks)
     progress("reading", total, total)
-    seconds.end("reading")
+    watch.end("reading")
     replaced = sorted({pair for one in told for pair in one.replaced} | set(Stages(plan, recipe).replaced_before()))
     together = merged(replaced)
     _score(spark, scanned, plan, recipe, work, together, tasks, progress)
     scanned.unpersist()
-    seconds.end("scoring")
+    watch.end("scoring")
     finish = Finish(plan, out)
     outputs = finish.outputs(told)
     report = finish.report(told, outputs, digests)
-    seconds.end("writing")
-    report |= {"engine": "spark", "workers": tasks // _TASKS_A_CORE, "prefilter": plan.engine, "seconds": seconds.spent}
+    watch.end("writing")
+    report |= {"engine": "spark", "workers": tasks // _TASKS_A_CORE, "prefilter": plan.engine, **watch.told()}
     finish.close(report, replaced)
     return report
 

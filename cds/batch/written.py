@@ -37,10 +37,11 @@ decoded = _decoder.decode
 
 def assessed(risk: Risk, model: RiskModel, patient: str) -> Written:
     """A new answer as a RiskAssessment with the id under which it will be written."""
-    own = assessment_id(risk, model, patient)
-    assessment = risk_assessment(risk, model, patient_id=patient)
-    with_id = {"resourceType": assessment.pop("resourceType"), "id": own, **assessment}
-    return Written(risk.model, own, identifier_of(risk, model, patient), with_id)
+    own, identifier = assessment_id(risk, model, patient), identifier_of(risk, model, patient)
+    assessment = risk_assessment(risk, model, patient_id=patient, identifier=identifier)
+    return Written(
+        risk.model, own, identifier, {"resourceType": assessment.pop("resourceType"), "id": own, **assessment}
+    )
 
 
 def newest(before: Iterable[Written], model: str) -> Written | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import typer
 
 from cds.cli.common import FAILED, USAGE, SiteOption, err, instant, open_ledger, out, since_option, stop, told
 from cds.cli.ledger import DemoOption
+from cds.cli.noting import who
 from cds.errors import SiteError
 from cds.ledger import Event, Head, Ledger, Verdict
 from cds.ledger.audit_event import line, names, of_answer, of_event
@@ -157,21 +157,13 @@ def _patient(text: str) -> str:
 
 def _note(ledger: Ledger, detail: dict[str, str], patient: str | None) -> None:
     """Before anything is shown: who reads the audit is audited, in every chain that is read."""
-    now, who = datetime.now(UTC), f"command line: {_who()}"
-    events = [Event("audit-read", tenant, now, "success", who, patient, detail) for tenant in ledger.tenants()]
+    now, reader = datetime.now(UTC), f"command line: {who()}"
+    events = [Event("audit-read", tenant, now, "success", reader, patient, detail) for tenant in ledger.tenants()]
 
     async def note() -> None:
         await asyncio.gather(*map(ledger.note, events))
 
     asyncio.run(note())
-
-
-def _who() -> str:
-    """By the process, not by a variable that anybody may set."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def _said(

@@ -48,16 +48,21 @@ def add(
     smart_algorithm: Annotated[str | None, _option("--smart-algorithm", "ES384 (default) or RS384.")] = None,
     frame_ancestors: Annotated[Words, _option("--frame-ancestor", "An origin that may embed the app.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Ask for the right to save RiskAssessments.")] = False,
+    backend_client_id: Annotated[str | None, _option("--backend-client-id", "Our client_id for bulk exports.")] = None,
+    backend_algorithm: Annotated[str | None, _option("--backend-algorithm", "ES384 (default) or RS384.")] = None,
+    file_hosts: Annotated[Words, _option("--file-host", "An origin that an export's files may lie on.")] = None,
     check: Annotated[bool, typer.Option(help="Look at its FHIR server first, as `bedside doctor` does.")] = True,
 ) -> None:
     """Register an EHR. Nothing is written unless the site is sound with it."""
     smart = {"client_id": smart_client_id, "auth": smart_auth, "algorithm": smart_algorithm,
              "frame_ancestors": frame_ancestors, "save": save or None}  # fmt: skip
+    backend = {"client_id": backend_client_id, "algorithm": backend_algorithm, "file_hosts": file_hosts}
     with told():
         table = {"tenant": tenant, "issuer": issuer, "jwks_url": jwks_url, "jwks": _keys(jwks), "fhir_base": fhir_base,
                  "fhir_version": fhir_version or (_found_version(fhir_base) if fhir_base and check else None),
                  "services": services, "hooks": hooks, "browser_origins": browser_origins, "region": region,
-                 "actions": actions, "stages": _pairs(stages), "smart": _given(smart)}  # fmt: skip
+                 "actions": actions, "stages": _pairs(stages), "smart": _given(smart),
+                 "backend": _given(backend)}  # fmt: skip
         given = _given(table)
         Clients.read([given])
         site_toml.edit(site, lambda document: _append(document, given))
@@ -66,15 +71,16 @@ def add(
     if settings.trust != "clients":
         err.print('site.toml does not ask for tokens yet: set trust = "clients" and public_url.')
     if settings.public_url is not None:
-        _tell_ehr(settings.public_url, smart="smart" in given)
+        _tell_ehr(settings.public_url, smart="smart" in given, signs=bool({"smart", "backend"} & set(given)))
 
 
-def _tell_ehr(public_url: str, *, smart: bool) -> None:
+def _tell_ehr(public_url: str, *, smart: bool, signs: bool) -> None:
     """What the EHR's own registration asks for, ready to copy."""
     out.print(f"To register at the EHR: CDS services  {public_url}/cds-services")
     if smart:
         out.print(f"                        launch URL    {public_url}/smart/launch")
         out.print(f"                        redirect URI  {public_url}/smart/callback")
+    if signs:
         out.print(f"                        JWKS URL      {public_url}/.well-known/jwks.json")
 
 

@@ -13,11 +13,12 @@ from rich.console import Console
 
 from cds.batch.documents import STANDARD_INPUT
 from cds.batch.gather import Gathered, gather
-from cds.errors import BedsideError, RequestError, SiteError, UnsafeToServe
+from cds.errors import BedsideError, RequestError, RunUnusable, SiteError, UnsafeToServe, UnsafeToWrite
 from cds.ledger import Keyring, Ledger
 from cds.settings import Settings
 
 OK, FAILED, USAGE, REJECTS, UNSAFE = 0, 1, 2, 3, 4
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 SiteOption = Annotated[
     Path | None,
@@ -50,9 +51,9 @@ def told() -> Iterator[None]:
     """Turn our errors into a sentence and an exit code; anything else is a bug and shows itself."""
     try:
         yield
-    except UnsafeToServe as error:
+    except (UnsafeToServe, UnsafeToWrite) as error:
         stop(UNSAFE, error.message)
-    except (SiteError, RequestError) as error:
+    except (SiteError, RequestError, RunUnusable) as error:
         stop(USAGE, error.message)
     except BedsideError as error:
         stop(FAILED, error.message)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import audit, card, check, client, doctor, keys, ledger, models, score, serve
+from cds.cli import audit, card, check, client, doctor, export, keys, ledger, models, score, serve, write
 
 app = typer.Typer(
     name="bedside",
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("card")(card.card)
 app.command("score")(score.score_files)
+app.command("write", short_help="Write a run's results to a FHIR server.")(write.write)
+app.command("export", short_help="Fetch a FHIR Bulk Data export, or go on with one.")(export.export_files)
 app.command("models", short_help="List the models, or print one model's card.")(models.show_models)
 app.command("check", short_help="Check this site: pass or fail, with the fix.")(check.check)
 app.command("doctor", short_help="Look at an EHR: pass, warn or fail, with the fix.")(doctor.doctor)

@@ -19,8 +19,10 @@ from cds.batch.local import Progress as Told
 from cds.batch.local import Stage, finished, score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
-from cds.batch.sources import RANGE_BYTES, Export, find_export
+from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
 from cds.cli.common import REJECTS, err, out, stop, told
+from cds.cli.export import fetch_export
+from cds.cli.noting import note_done
 from cds.errors import RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
@@ -39,10 +41,12 @@ def score_population(
     resume: bool,
     prefilter: Engine,
     prior: Path | None,
+    no_auth: bool,
     as_json: bool,
 ) -> None:
     """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
     with told(), _interruptible(folder):
+        places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
         export = find_export(places)
         recipe = SiteRecipe.of(site, settings, models)
         before = _before(prior, at)
@@ -52,6 +56,7 @@ def score_population(
         )  # fmt: skip
         with _progress(quiet=as_json) as progress:
             report = _scored(plan, recipe, folder, workers, spark, resume, progress)
+        note_done(settings, "batch-run", _noted(report, folder))
     _tell(report, folder, as_json)
 
 
@@ -64,6 +69,18 @@ def _scored(
     from cds.batch.spark import score_on_spark
 
     return score_on_spark(plan, recipe, folder, workers=workers, resume=resume, progress=progress)
+
+
+def is_server(place: str) -> bool:
+    """Whether this is the address of a FHIR server, and not of a file behind one."""
+    return place.startswith(("https://", "http://")) and not is_ndjson(place)
+
+
+def _fetched(base: str, folder: Path, site: Path | None, models: tuple[str, ...], no_auth: bool, quiet: bool) -> str:
+    """The folder with the server's export, fetched first or as far as it was not."""
+    target = folder / "export"
+    fetch_export(base, target, site=site, models=models, no_auth=no_auth, quiet=quiet)
+    return str(target)
 
 
 def _workers_for(export: Export) -> int:
@@ -123,6 +140,14 @@ def _progress(*, quiet: bool) -> Iterator[Told]:
             bar.update(tasks[stage], completed=done, total=total, rate=text)
 
         yield told_of
+
+
+def _noted(report: dict[str, Any], folder: Path) -> dict[str, str]:
+    """What the ledger holds of a run: enough to find it, to know it again, and to compute it anew."""
+    digests = {name: output["sha256"] for name, output in report["outputs"].items()}
+    models = ", ".join(f"{model['id']} {model['version']}" for model in report["models"])
+    counts = {"patients": str(report["patients"]), "scored": str(sum(o["scored"] for o in report["outcomes"].values()))}
+    return {"folder": str(folder.resolve()), "at": report["at"], "models": models, **counts, **digests}
 
 
 def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:

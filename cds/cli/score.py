@@ -61,6 +61,7 @@ def score_files(
         Path | None, typer.Option(help="The --out of the run before: this export brings what changed since.")
     ] = None,
     prefilter: Annotated[Engine, typer.Option(help="How lines are searched for codes: aho, rg, or none.")] = "aho",
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Of a server's URL: it asks for no token.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Score every patient of an export. Exit code 3 when something had to be rejected."""
@@ -72,7 +73,7 @@ def score_files(
     if out_folder is not None:
         score_population(
             files, out_folder, site=site, settings=settings, models=names, at=instant(at), workers=workers,
-            spark=engine == "spark", resume=resume, prefilter=prefilter, prior=prior, as_json=json,
+            spark=engine == "spark", resume=resume, prefilter=prefilter, prior=prior, no_auth=no_auth, as_json=json,
         )  # fmt: skip
         return
     if resume or prior or workers or engine != "local":

@@ -57,3 +57,15 @@ def search(need: Need, vocabulary: Vocabulary, patient_id: str) -> str:
 def bulk_types(needs: Iterable[Need]) -> tuple[str, ...]:
     """The `_type` list of a bulk export: exactly the types that are read."""
     return tuple(dict.fromkeys(need.resource_type for need in needs))
+
+
+def bulk_filters(needs: Iterable[Need], vocabulary: Vocabulary) -> tuple[str, ...]:
+    """The `_typeFilter` values of a bulk export: the codes that are read of each type, unless all of it is read."""
+    tokens: dict[str, dict[str, None] | None] = {}
+    for need in needs:
+        found = [token for codes in need.codes for token in vocabulary.tokens(codes)]
+        known = tokens.setdefault(need.resource_type, {})
+        tokens[need.resource_type] = None if known is None or not found else known | dict.fromkeys(found)
+    return tuple(
+        f"{kind}?code={','.join(quote(token, safe=':/') for token in found)}" for kind, found in tokens.items() if found
+    )

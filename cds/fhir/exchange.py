@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import httpx
 
@@ -12,15 +13,35 @@ ANSWER_BYTES = 8 * 1024 * 1024
 
 
 class ServerFailed(Exception):
-    """The server, or the way to it, failed. `pause`: seconds it asks for before the next try, when it does."""
+    """The server, or the way to it, failed. `pause`: seconds it asks for before the next try, when it does.
 
-    def __init__(self, message: str, pause: float | None = None, *, again: bool = True, late: bool = False) -> None:
+    `status` and `headers` are its answer's, where there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        pause: float | None = None,
+        *,
+        again: bool = True,
+        late: bool = False,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message, self.pause, self.again, self.late = message, pause, again, late
+        self.status, self.headers = status, headers or {}
 
 
 async def exchange(
-    http: Http, method: str, url: str, *, headers: dict[str, str], content: bytes | None = None, seconds: float
+    http: Http,
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str],
+    content: bytes | None = None,
+    seconds: float,
+    limit: int = ANSWER_BYTES,
 ) -> tuple[int, httpx.Headers, bytes]:
     """Status, headers and unpacked body, whatever the status below 500 but 429.
 
@@ -33,7 +54,7 @@ async def exchange(
         ):
             if response.status_code == 429 or response.status_code >= 500:
                 raise _failed(response)
-            body = await up_to(ANSWER_BYTES + 1, response)
+            body = await up_to(limit + 1, response)
     except TimeoutError:
         raise ServerFailed("the FHIR server took too long", late=True) from None
     except httpx.InvalidURL:
@@ -43,7 +64,7 @@ async def exchange(
     except httpx.HTTPError as error:
         late = isinstance(error, httpx.TimeoutException)
         raise ServerFailed(f"the FHIR server failed: {type(error).__name__}", late=late) from None
-    if len(body) > ANSWER_BYTES:
+    if len(body) > limit:
         raise DataUnavailable("the FHIR server's answer is too large")
     return response.status_code, response.headers, body
 
@@ -53,4 +74,5 @@ def _failed(response: httpx.Response) -> ServerFailed:
     said = response.headers.get("retry-after", "")
     pause = float(said) if re.fullmatch(r"[0-9]{1,9}", said) else None
     again = response.status_code != 429 and (not said or pause is not None)
-    return ServerFailed(f"the FHIR server answered {response.status_code}", pause, again=again)
+    said_so = f"the FHIR server answered {response.status_code}"
+    return ServerFailed(said_so, pause, again=again, status=response.status_code, headers=response.headers)

@@ -22,10 +22,15 @@ from cds.fhir.origins import origin
 
 Transport = httpx.AsyncBaseTransport
 Http = httpx.AsyncClient
+Response = httpx.Response
 
 CONNECTIONS = 64
 PIN_SECONDS = 60.0
 ADDRESSES = 6  # of a name's addresses, how many are tried
+
+
+class NeverAsked(DataUnavailable):
+    """The URL is none, or its name leads to an address that is never asked: to try again is of no use."""
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
@@ -124,18 +129,22 @@ async def fetch_bytes(
     transport: Transport | None = None,
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
+    method: str | None = None,
+    content: bytes | None = None,
 ) -> tuple[int, bytes, Mapping[str, str]]:
     """Read one URL (with `form`: POST it) and give status, body and headers, whatever the status.
+
+    `method` and `content` send another request than these two.
 
     A body longer than `limit` bytes is cut to `limit` + 1, by which it tells itself. Raises DataUnavailable, without
     the URL, when there is no answer within `seconds` or the URL is none that may be asked.
     """
     if not askable(url):
-        raise DataUnavailable("this is no URL that may be asked")
+        raise NeverAsked("this is no URL that may be asked")
     said = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
-    method = "GET" if form is None else "POST"
-    async with _faults_told(), asyncio.timeout(seconds), open_http(transport) as client:
-        sent = client.stream(method, url, headers=said, data=form, timeout=seconds)
+    method = method or ("GET" if form is None else "POST")
+    async with faults_told(), asyncio.timeout(seconds), open_http(transport) as client:
+        sent = client.stream(method, url, headers=said, data=form, content=content, timeout=seconds)
         async with sent as response:
             return response.status_code, await up_to(limit + 1, response), response.headers
 
@@ -191,13 +200,14 @@ async def fetch_json(
 
 
 @asynccontextmanager
-async def _faults_told() -> AsyncIterator[None]:
+async def faults_told() -> AsyncIterator[None]:
+    """A fault of the network as a DataUnavailable, NeverAsked where it will not pass."""
     try:
         yield
     except TimeoutError:
         raise DataUnavailable("the server took too long") from None
     except httpx.UnsupportedProtocol:
-        raise DataUnavailable("the server's name leads to an address that is never asked") from None
+        raise NeverAsked("the server's name leads to an address that is never asked") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DataUnavailable(f"the server failed: {type(error).__name__}") from None
 

@@ -48,6 +48,8 @@ _SHAPES: Mapping[str, _Shape] = {
     "what-if": _READ,
     "save": _Shape(_RESTFUL, (_REST, "create", "create"), "C"),
     "audit-read": _Shape((_DICOM, "110101", "Audit Log Used"), None, "R"),
+    "batch-run": _Shape(_APPLICATION, None, "R"),
+    "batch-write": _Shape(_RESTFUL, (_REST, "batch", "batch"), "U"),
     "purge": _Shape((_LIFECYCLE, "destroy", "Destroy/Delete Record Lifecycle Event"), None, "D"),
     "chain-begins": _Shape(_APPLICATION, None, "E"),
 }

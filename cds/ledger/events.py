@@ -13,7 +13,7 @@ from cds.ledger.seal import Keyring
 
 Kind = Literal[
     "token-refused", "token-replayed", "wrong-patient", "configuration", "model-activated", "launch", "page-view",
-    "save", "what-if", "audit-read", "rate-limited",
+    "save", "what-if", "audit-read", "rate-limited", "batch-run", "batch-write",
     "chain-begins", "purge",  # the ledger's own
 ]  # fmt: skip
 Outcome = Literal["success", "refused", "failed"]

@@ -33,13 +33,16 @@ def assessment_id(risk: Risk, model: RiskModel, patient_id: str) -> str:
 
 
 def risk_assessment(
-    risk: Risk, model: RiskModel, *, patient_id: str, encounter_id: str | None = None
+    risk: Risk, model: RiskModel, *, patient_id: str, encounter_id: str | None = None, identifier: str | None = None
 ) -> dict[str, Any]:
-    """A new RiskAssessment, status final. `probabilityDecimal` is a percentage with six decimals, as R4 reads it."""
+    """A new RiskAssessment, status final. `probabilityDecimal` is a percentage with six decimals, as R4 reads it.
+
+    `identifier` is `identifier_of` the same, where that is known already.
+    """
     title = model.card.name
     assessment: dict[str, Any] = {
         "resourceType": "RiskAssessment",
-        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier_of(risk, model, patient_id)}],
+        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": identifier or identifier_of(risk, model, patient_id)}],
         "status": "final",
         "method": {
             "coding": [{"system": METHOD_SYSTEM, "code": risk.model, "version": risk.version, "display": title}],

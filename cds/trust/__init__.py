@@ -1,6 +1,6 @@
 """Who may call, and for whom."""
 
-from cds.trust.clients import Client, Clients
+from cds.trust.clients import BackendRegistration, Client, Clients
 from cds.trust.fallback_replay import FallbackReplays
 from cds.trust.jwks import PublicKeys
 from cds.trust.jwt import Caller, Trust, bearer
@@ -10,6 +10,7 @@ from cds.trust.replay import MemoryReplays, ReplayStore, Use
 from cds.trust.shared_replay import SharedReplays
 
 __all__ = [
+    "BackendRegistration",
     "Caller",
     "Client",
     "Clients",

@@ -36,6 +36,19 @@ class SmartRegistration(BaseModel):
     """Let /smart/standalone offer this EHR, by its tenant's name, to whoever opens that page."""
 
 
+class BackendRegistration(BaseModel):
+    """`backend`: how Bedside itself, without a user, is known to this EHR's authorization server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_id: str = Field(min_length=1, max_length=255)
+    algorithm: Literal["ES384", "RS384"] = "ES384"
+    file_hosts: tuple[Origin, ...] = ()
+    """Origins besides fhir_base's from which the files of an export may be read; no token ever goes there."""
+    token_url: SafeUrl | None = None
+    """Where tokens are had, when the EHR does not publish it or it lies outside fhir_base's site."""
+
+
 class Client(BaseModel):
     """One EHR as `[[clients]]` in site.toml registers it. `services` and `hooks`: None means all."""
 
@@ -69,6 +82,7 @@ class Client(BaseModel):
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Tables by model folder, laid over the site's `[models.…]`."""
     smart: SmartRegistration | None = None
+    backend: BackendRegistration | None = None
     token_tenants: frozenset[str] | None = None
     """Values of the token's own `tenant` claim that may come; None: the claim is not looked at."""
     max_age_seconds: int = Field(default=300, ge=1, le=3600, strict=True)
@@ -93,6 +107,8 @@ class Client(BaseModel):
             raise ValueError("without jwks_url or jwks nothing that it signs can be verified")
         if self.smart is not None and self.fhir_base is None:
             raise ValueError("smart: a SMART app reads from fhir_base, which is not set")
+        if self.backend is not None and self.fhir_base is None:
+            raise ValueError("backend: an export is read from fhir_base, which is not set")
         return self
 
     def model_post_init(self, _context: Any) -> None:

@@ -99,7 +99,7 @@ def _count_steps(out: Path, last: int | None) -> list[None]:
 
 def left(out: Path, *but: str) -> dict[str, str]:
     """Digests of all that lies in a run's folder, of run.json without its timings, and without the members named."""
-    return dict(_left(out, {"seconds", *but}))
+    return dict(_left(out, {"seconds", "finished", *but}))
 
 
 def _left(out: Path, but: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ def told(found: Scanned) -> Any:
 
 
 def scanned(engine: Engine, data: bytes) -> Any:
-    return told(Scanner(OURS, engine, 4).scan(0, [Block(data)]))
+    return told(Scanner(OURS, engine, 4).scan(0, [Block(data, len(data))]))
 
 
 def line(kind: str, coding: tuple[str, str], spaced: bool, every: int, ascii_only: bool, slashes: bool) -> str:

@@ -276,6 +276,12 @@ def test_a_resource_about_two_people_rejects_its_patient_and_nobody_else(series:
     assert series.retracted == []
 
 
+def test_a_patient_who_names_a_subject_takes_nobodys_results(series: Series) -> None:
+    series.run(patient("a", subject={"reference": "Patient/b"}), *whole("b"))
+    assert (series.row("a")["outcome"], series.row("b")["outcome"]) == ("not-scored", "risk")
+    assert subjects(series.new) == ["Patient/b"]
+
+
 def test_two_versions_in_one_export_that_disagree_reject_the_patient(series: Series) -> None:
     series.run(*whole("a"))
     series.run(creatinine("a-c1", "Patient/a", 2.3), creatinine("a-c1", "Patient/a", 2.4))

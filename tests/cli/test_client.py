@@ -79,6 +79,7 @@ def test_every_option_reaches_the_registration(folder: Path, tmp_path: Path) -> 
         "--browser-origin", "https://third.example.org", "--region", "elsewhere", "--actions", "create",
         "--stage", "kidney-failure-risk=shadow", "--smart-client-id", "bedside", "--smart-auth", "public",
         "--smart-algorithm", "RS384", "--frame-ancestor", "https://third.example.org", "--save",
+        "--backend-client-id", "night", "--backend-algorithm", "RS384", "--file-host", "https://files.example.org",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     made = Clients.read(read_settings(folder).clients).of("https://third.example.org")
@@ -95,6 +96,7 @@ def test_every_option_reaches_the_registration(folder: Path, tmp_path: Path) -> 
         "region": "elsewhere",
         "actions": {"create"},
         "stages": {"kidney-failure-risk": "shadow"},
+        "backend": {"client_id": "night", "algorithm": "RS384", "file_hosts": ("https://files.example.org",)},
     }
     assert made.smart is not None
     assert made.smart.model_dump() == {

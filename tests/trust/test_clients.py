@@ -50,6 +50,9 @@ def test_c100_clients_stand_in_site_toml() -> None:
     ("changed", "said"),
     [
         ({"tenant": "General Hospital"}, "tenant: "),
+        ({"backend": {"client_id": "x"}, "fhir_base": None}, "backend: an export is read from fhir_base"),
+        ({"backend": {"client_id": "x", "file_hosts": ["https://f.example/x"]}}, "backend.file_hosts.0: an origin is"),
+        ({"backend": {"algorithm": "ES384"}}, "backend.client_id: Field required"),
         ({"tenant": ""}, "tenant: "),
         ({"tenant": None}, "tenant: Field required"),
         ({"issuer": None}, "issuer: Field required"),

@@ -1,0 +1,59 @@
+"""Decides what becomes of one result, given what the server keeps under its id or identifier (D34)."""
+
+from typing import Literal
+
+from cds.bulk.content import Json, digest, same, version_of
+from cds.bulk.run_folder import RETRACTION, STANDING, Entry, identifiers
+from cds.bulk.write_progress import Known
+
+Step = Literal["create", "update", "retract", "unchanged", "nothing there", "changed there"]
+WRITES: tuple[Step, ...] = ("create", "update", "retract")
+
+
+def decide(entry: Entry, there: Json | None, known: Known | None, base: str, *, overwrite: bool = False) -> Step:
+    """What to do with a result. `known`: what the progress file tells of it. What somebody else did there, stands."""
+    if entry.retracts:
+        return _retraction(entry, there, known, base, overwrite=overwrite)
+    if there is None:
+        # It was there when we last looked: somebody removed it, and may have had a reason.
+        return "changed there" if known and known.digest and not overwrite else "create"
+    if same(entry.resource, there, base, but=("id",)):
+        return "unchanged"
+    if overwrite:
+        return "update"
+    if there.get("status") not in STANDING:
+        return "changed there"
+    if _as_we_left_it(there, known):
+        # The very content that was sent is kept in other words: the server's, not somebody's.
+        return "unchanged" if known and known.digest == entry.digest else "update"
+    return "update" if _an_earlier_one(entry, there, known) else "changed there"
+
+
+def _retraction(entry: Entry, there: Json | None, known: Known | None, base: str, *, overwrite: bool) -> Step:
+    if there is None:
+        return "nothing there"
+    if there.get("status") == RETRACTION:
+        return "unchanged"
+    untouched = there.get("status") in STANDING and (
+        same(entry.resource, there, base, but=("id", "status"))
+        or _as_we_left_it(there, known)
+        or _an_earlier_one(entry, there, known)
+    )
+    return "retract" if untouched or overwrite else "changed there"
+
+
+def _as_we_left_it(there: Json, known: Known | None) -> bool:
+    """By the version that our last write led to; by its content, where that is not known."""
+    if known is None:
+        return False
+    if known.version is not None and known.version == version_of(there):
+        return True
+    content = digest(there)
+    # Sent, and then a kill: its version was never heard of. Or a server that keeps no versions.
+    return content == known.sent or (known.version is None and content == known.digest)
+
+
+def _an_earlier_one(entry: Entry, there: Json, known: Known | None) -> bool:
+    """Whether it is a result of ours with other numbers, as far as an identifier tells; progress would tell better."""
+    values = identifiers(there)
+    return (known is None or known.digest is None) and bool(values) and entry.value not in values

@@ -1,0 +1,242 @@
+"""Fetches one file of an export until it is whole on the disk: cut off, refused for a while or expired on the way."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from cds.bulk.asking import BulkServer
+from cds.bulk.event_log import EventLog
+from cds.bulk.failed import ExportFailed
+from cds.bulk.lanes import Lanes
+from cds.bulk.outcomes import in_codes, read_issues
+from cds.bulk.pace import Pace
+from cds.bulk.part import Part
+from cds.bulk.plan import Entry, Kept, Link
+from cds.bulk.unpacking import MAGIC, BadlyPacked, Gunzip
+from cds.errors import DataUnavailable
+from cds.fhir.http import Http, NeverAsked
+from cds.fhir.stream import Streamed
+
+TRIES = 8
+"""Failures in a row in which nothing more of the file came."""
+BUSY = 100
+"""Answers of 429 for one file: whoever says it still works, and asks for time."""
+SECOND_LOOKS = 1
+"""How often a file that is not what the manifest says is fetched again: an end of a stream may have been a cut."""
+OUTCOME_BYTES = 256 * 1024
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+
+
+class FileFailed(ExportFailed):
+    """One file cannot be had, or is not what the manifest says. The others can."""
+
+
+class _MayPass(Exception):
+    """Not this time. `headers` may say when; `status` None: the network's fault."""
+
+    def __init__(self, why: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(why)
+        self.why, self.status, self.headers = why, status, headers or {}
+
+
+class _Expired(Exception):
+    """The link leads nowhere any more."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Differs(Exception):
+    """What came is not what the manifest says."""
+
+
+class Downloads(Struct, frozen=True):
+    """What every file is fetched with. `renew` reads the manifest again, unless it has been since `link` was read."""
+
+    server: BulkServer
+    http: Http
+    folder: Path
+    lanes: Lanes
+    pace: Pace
+    log: EventLog
+    link: Callable[[Entry], Link]
+    renew: Callable[[Entry, Link], Awaitable[None]]
+    tell: Callable[[int], None]
+    """Called with the number of bytes that came."""
+
+    async def fetch(self, entry: Entry) -> Kept:
+        """Raises FileFailed for this file's fault, ExportFailed for one of all files."""
+        file = _File(self, entry)
+        try:
+            return await file.fetch()
+        except FileFailed as fault:
+            self.log.download_error(entry, fault.message, fault.status)
+            raise
+        finally:
+            file.part.drop()
+
+
+class _File:
+    """One file under way."""
+
+    def __init__(self, downloads: Downloads, entry: Entry) -> None:
+        self.to, self.entry = downloads, entry
+        self.part = Part(downloads.folder / entry.name)
+        self.tag = ""
+        """The strong ETag under which the rest may be asked for; empty: it is begun anew."""
+
+    async def fetch(self) -> Kept:
+        failures = differing = busy = 0
+        renewed = False
+        while True:
+            link = await self._link()
+            before = self.part.size if self.tag else 0
+            try:
+                await self._attempt(link)
+            except _Differs as fault:
+                if differing >= SECOND_LOOKS:
+                    raise FileFailed(f"{self.entry.name}: {fault}") from None
+                differing += 1
+            except _Expired as fault:
+                if renewed:
+                    raise self._gone(fault.status, link) from None
+                renewed = True
+                await self.to.renew(self.entry, link)
+            except _MayPass as fault:
+                failures = 0 if self.tag and self.part.size > before else failures + (fault.status != 429)
+                busy += fault.status == 429
+                if failures >= TRIES or busy >= BUSY:
+                    times = max(failures, busy)
+                    raise FileFailed(f"{self.entry.name}: {fault.why}, {times} times", status=fault.status) from None
+                self.to.log.download_error(self.entry, fault.why, fault.status)
+                await self.to.pace.sleep(self.to.pace.wait(fault.headers, failures))
+            else:
+                kept = await self.part.settle()
+                self.to.log.download_complete(self.entry, kept)
+                return kept
+
+    async def _link(self) -> Link:
+        """Where the file is; the manifest is read again first when its links have ended by now."""
+        link = self.to.link(self.entry)
+        if link.expires is not None and self.to.pace.clock() >= link.expires:
+            await self.to.renew(self.entry, link)
+            return self.to.link(self.entry)
+        return link
+
+    async def _attempt(self, link: Link) -> None:
+        async with self.to.lanes.lane() as in_round:
+            try:
+                async with self._asked(link) as found:
+                    await self._take(found)
+            except _MayPass as fault:
+                if fault.status == 429:
+                    self.to.lanes.too_many(in_round)
+                raise
+            except NeverAsked:
+                raise
+            except DataUnavailable as fault:
+                raise _MayPass(fault.message) from None
+        self._verify()
+        self.to.lanes.went_well()
+
+    @asynccontextmanager
+    async def _asked(self, link: Link) -> AsyncIterator[Streamed]:
+        """The answer with the file in it, or with the rest of the file."""
+        self.to.log.download_request(self.entry)
+        headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
+        if self.tag and self.part.size:
+            headers |= {"Range": f"bytes={self.part.size}-", "If-Range": self.tag, "Accept-Encoding": "identity"}
+        what = f"the file {self.entry.name}"
+        async with self.to.server.stream(
+            self.to.http, link.url, what=what, headers=headers, with_token=link.with_token
+        ) as (found, signed):
+            if found.status not in (200, 206):
+                self.tag = self.tag if found.status >= 429 else ""
+                raise await _fault(self.entry.name, found, signed=signed)
+            yield found
+
+    async def _take(self, found: Streamed) -> None:
+        if found.status == 206:
+            self._refuse_other_range(found)
+        else:
+            self.part.restart()
+            self.tag = ""
+            _refuse_page(found)
+        packing = found.headers.get("content-encoding", "").strip().lower()
+        if packing not in ("", "identity", "gzip", "x-gzip"):
+            raise FileFailed(f"{self.entry.name}: it is packed in a way that was not asked for")
+        self.tag = _tag(found) if packing in ("", "identity") else ""
+        unpack = Gunzip() if "gzip" in packing else None
+        try:
+            async for chunk in found.chunks():
+                if not self.part.size and unpack is None and chunk.startswith(MAGIC):
+                    unpack, self.tag = Gunzip(), ""  # no NDJSON begins so: a packed file that is served as it lies
+                for piece in unpack.feed(chunk) if unpack else (chunk,):
+                    self.part.write(piece)
+                self.to.tell(len(chunk))
+            if unpack:
+                unpack.end()
+        except BadlyPacked as fault:
+            raise _MayPass(str(fault)) from None
+
+    def _refuse_other_range(self, found: Streamed) -> None:
+        said = _RANGE.fullmatch(found.headers.get("content-range", "").strip())
+        other = found.headers.get("etag", self.tag) != self.tag or "content-encoding" in found.headers
+        if not self.tag or said is None or int(said[1]) != self.part.size or other:
+            self.tag = ""
+            raise _MayPass("the server sent another part of the file than was asked for")
+
+    def _verify(self) -> None:
+        """Raises _Differs unless the file is what the manifest says."""
+        found, entry = self.part.found(), self.entry
+        self.tag = ""
+        if entry.size is not None and found.bytes != entry.size:
+            raise _Differs(f"the manifest says {entry.size} bytes, the file has {found.bytes}")
+        if entry.count is not None and found.lines != entry.count and not self._has_headers(found.lines):
+            raise _Differs(f"the manifest says {entry.count} resources, the file has {found.lines}")
+        if not self.part.ends_whole:
+            raise _Differs("it ends in the middle of a resource")
+
+    def _has_headers(self, lines: int) -> bool:
+        """A file by patient has a header before each patient's block, which a server may or may not count."""
+        return self.entry.type == "ByPatient" and self.entry.count is not None and lines > self.entry.count
+
+    def _gone(self, status: int, link: Link) -> FileFailed:
+        why = f"{self.entry.name}: the server answered {status}, also after the manifest was read again"
+        if not self.to.server.is_own(link.url):
+            why += "; no token goes to an origin other than the FHIR server's"
+        return FileFailed(f"{why}. The export's files may have ended: begin it again in another folder", status=status)
+
+
+def _tag(found: Streamed) -> str:
+    """The ETag, when it is a strong one and the server gives parts; a 206 need not say that again."""
+    tag = found.headers.get("etag", "")
+    gives = found.status == 206 or found.headers.get("accept-ranges", "").strip().lower() == "bytes"
+    return tag if gives and tag.startswith('"') else ""
+
+
+def _refuse_page(found: Streamed) -> None:
+    """A page for people, of a proxy or a sign-in, is no file of resources."""
+    kind = found.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml"):
+        raise _MayPass("the server sent a page of HTML in place of the file")
+
+
+async def _fault(name: str, found: Streamed, *, signed: bool) -> Exception:
+    """What an answer other than the file means for trying again."""
+    if found.status in (404, 410) or (found.status == 403 and not signed):
+        return _Expired(found.status)
+    if found.status == 416:
+        return _MayPass("the server has no such part of the file", 416)
+    try:
+        codes = in_codes(read_issues(await found.beginning(OUTCOME_BYTES)))
+    except DataUnavailable:
+        codes = ""
+    if found.status == 429 or found.status >= 500:
+        return _MayPass(f"the server answered {found.status}{codes}", found.status, found.headers)
+    why = "" if signed else "; it got no token, which goes to the FHIR server's origin alone and where it is wanted"
+    return FileFailed(f"{name}: the server answered {found.status}{codes}{why}", status=found.status)

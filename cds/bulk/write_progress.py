@@ -1,0 +1,123 @@
+"""Remembers in the run's own folder what was sent to one server and what came of it, across any kill."""
+
+import fcntl
+import os
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal
+
+import msgspec
+from msgspec import Struct, structs
+
+from cds.bulk.provenance import Activity
+from cds.errors import RunUnusable
+
+Did = Literal["sent", "there", "told", "not ours", "failed"]
+
+
+class Known(Struct, frozen=True, gc=False):
+    """What is known of one result: the content that the server was last seen to keep, and what was sent and told."""
+
+    digest: str | None = None
+    version: str | None = None
+    server_id: str | None = None
+    sent: str | None = None
+    activity: Activity | None = None
+    told: str | None = None
+    """The digest for which a Provenance is there."""
+
+    def owes(self, content: str) -> bool:
+        """Whether this content was sent by us, and nothing tells yet that it was."""
+        return self.sent == content and self.told != content
+
+
+class Noted(Struct, frozen=True, omit_defaults=True):
+    """One line of the file. No patient stands in it; results do, by their ids."""
+
+    did: Did
+    id: str
+    digest: str = ""
+    version: str | None = None
+    server_id: str | None = None
+    activity: Activity | None = None
+    file: str = ""
+    line: int = 0
+    status: int | None = None
+
+
+class WriteProgress:
+    """The file `write-….jsonl` of a run's folder and a server. What the server keeps is always asked of the server.
+
+    As a context manager it holds the file alone, and writes; otherwise it only reads. Raises RunUnusable.
+    """
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self.path = folder / f"write-{sha256(base.encode()).hexdigest()[:16]}.jsonl"
+        self._known: dict[str, Known] = {}
+        self._file: BinaryIO | None = None
+        self._waiting: list[Noted] = []
+        if self.path.exists():
+            self._read(self.path.read_bytes())
+
+    def __enter__(self) -> "WriteProgress":
+        try:
+            file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b")
+        except OSError as error:
+            raise RunUnusable(f"{self.path}: {error.strerror}; the run's folder must be writable") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise RunUnusable(f"{self.path}: another `bedside write` is at work on this folder") from None
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
+        os.fsync(file.fileno())
+        self._known.clear()
+        self._read(content)
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def of(self, id_: str) -> Known | None:
+        return self._known.get(id_)
+
+    def note(self, noted: Noted) -> None:
+        """Take it to heart; it is on the disk after `keep`."""
+        self._apply(noted)
+        self._waiting.append(noted)
+
+    def keep(self) -> None:
+        """Bring all that was noted to the disk, in one write."""
+        if self._file is not None and self._waiting:
+            self._file.write(b"".join(msgspec.json.encode(noted) + b"\n" for noted in self._waiting))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._waiting.clear()
+
+    def _read(self, content: bytes) -> None:
+        for line in content.split(b"\n")[:-1]:
+            try:
+                self._apply(msgspec.json.decode(line, type=Noted))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue  # what cannot be read is not known, and is asked of the server as everything is
+
+    def _apply(self, noted: Noted) -> None:
+        known = self._known.get(noted.id) or Known()
+        if noted.did == "sent":
+            known = structs.replace(known, sent=noted.digest, activity=noted.activity)
+        elif noted.did == "there":
+            known = structs.replace(known, digest=noted.digest, version=noted.version, server_id=noted.server_id)
+        elif noted.did == "told":
+            known = structs.replace(known, told=noted.digest)
+        elif noted.did == "not ours":
+            known = structs.replace(known, sent=None, activity=None)
+        else:
+            return
+        self._known[noted.id] = known

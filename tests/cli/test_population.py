@@ -1,0 +1,91 @@
+"""`bedside score --out` as somebody types it: what it prints, how it ends, and what the ledger holds of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.batch.runs import whole, write
+from tests.cli.command import EXPORT, bedside
+
+REGION = ("--region", "north-america", "--at", "2026-11-22")
+KEY = bedside("ledger", "key").stdout.strip()
+
+
+def test_a_run_is_told_on_one_screen(tmp_path: Path) -> None:
+    told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"))
+    assert (told.returncode, told.stderr) == (0, "")
+    first, _, row, last = told.stdout.splitlines()
+    assert first == "12 patients of 243 lines, as of 2026-11-22T23:59:59Z:"
+    assert row.split()[:4] == ["kfre-4", "5", "7", "0"]
+    assert last.startswith(f"{tmp_path / 'out' / 'scores.parquet'} in ")
+
+
+def test_json_prints_run_json_and_nothing_else(tmp_path: Path) -> None:
+    told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert json.loads(told.stdout) == json.loads((tmp_path / "out" / "run.json").read_bytes())
+
+
+def test_rejects_are_counted_and_end_with_3(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.ndjson", [*whole("a"), b"{2160-0}\n"])
+    told = bedside("score", str(tmp_path / "in"), *REGION, "--out", str(tmp_path / "out"))
+    assert told.returncode == 3
+    assert told.stderr == f"1 lines were rejected: {tmp_path / 'out' / 'rejects.ndjson'} says which and why\n"
+
+
+def test_several_models_in_one_run(tmp_path: Path) -> None:
+    told = bedside("score", str(EXPORT), *REGION, "--models", "kfre-4,kfre-6", "--out", str(tmp_path / "out"), "--json")
+    outcomes = json.loads(told.stdout)["outcomes"]
+    assert list(outcomes) == ["kfre-4", "kfre-6"]
+    assert {sum((o["scored"], *o["not_scored"].values())) for o in outcomes.values()} == {12}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--workers", "2"), "go with --out"),
+        (("--resume",), "go with --out"),
+        (("--out", "{out}", "--models", "kfre-5"), "kfre-5: there is no such model"),
+        (("--out", "{out}", "--prior", "{out}"), "there is no finished run"),
+        (("--out", "{out}", "--engine", "flink"), "--engine"),
+        (("--out", "{out}", "--prefilter", "grep"), "--prefilter"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    said = [argument.format(out=tmp_path / "out") for argument in arguments]
+    told = bedside("score", str(EXPORT), *REGION, *said)
+    assert told.returncode == 2
+    assert why in told.stderr
+
+
+def test_without_a_region_no_population_is_scored(tmp_path: Path) -> None:
+    told = bedside("score", str(EXPORT), "--out", str(tmp_path / "out"))
+    assert told.returncode == 2
+    assert "--region" in told.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_is_sent_the_other_way(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text("{}")
+    told = bedside("score", str(tmp_path / "b.json"), *REGION, "--out", str(tmp_path / "out"))
+    assert told.returncode == 2
+    assert told.stderr == "b.json: with --out, files are .ndjson or .ndjson.gz; without it, Bundles too\n"
+
+
+@pytest.mark.proves(
+    "R38", "a run in the ledger: who, as of when, models, counts and the digests of its outputs; no patient"
+)
+def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
+    own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
+    assert bedside("ledger", "upgrade", **own).returncode == 0
+    told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), "--json", **own)
+    assert told.returncode == 0, told.stderr
+    audited = bedside("audit", "export", **own)
+    [event] = [e for e in map(json.loads, audited.stdout.splitlines()) if "batch-run" in json.dumps(e)]
+    details = {d["type"]: d["valueString"] for entity in event["entity"] for d in entity["detail"]}
+    report = json.loads(told.stdout)
+    assert details["scores.parquet"] == report["outputs"]["scores.parquet"]["sha256"]
+    assert (details["patients"], details["scored"], details["models"]) == ("12", "5", "kfre-4 1.0.0")
+    assert not [row for row in ("refer-64m", "low-68f") if row in audited.stdout]
+    assert bedside("audit", "verify", **own).returncode == 0
