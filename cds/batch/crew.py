@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -69,9 +70,19 @@ def crew(plan: Plan, recipe: Recipe, work: Work, workers: int) -> Iterator[Crew]
     context = multiprocessing.get_context("spawn")  # a fork would copy whatever threads this process has
     pool = ProcessPoolExecutor(workers, context, initializer=_join, initargs=(plan, recipe, work))
     try:
+        _begin(pool)
         yield Crew(stages, pool, workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(pool: ProcessPoolExecutor) -> None:
+    """Start the workers deaf to Ctrl-C, which reaches every process: it is the run's to tell of it, and once."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, from a worker's first moment on
+    try:
+        pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(plan: Plan, recipe: Recipe, work: Work) -> None:

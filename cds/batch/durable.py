@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whenever the power goes."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cds.errors import RunInterrupted
+
+_DRAFT = re.compile(r"\.(.+)\.\d+")
+"""Of a process's own number, so that a worker that outlives its run by a moment cannot spoil the next one's."""
 
 
 class Hashed:
@@ -46,12 +50,24 @@ def being_written(path: Path) -> Iterator[BinaryIO]:
         settle(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise RunInterrupted(
-            f"{path.parent} cannot be written ({error.strerror}): make room or mend it, then go on with --resume"
-        ) from None
+        raise not_written(path.parent, error) from None
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def not_written(folder: Path, error: OSError) -> RunInterrupted:
+    """What to tell of a folder that does not take what is written."""
+    return RunInterrupted(
+        f"{folder} cannot be written ({error.strerror}): make room or mend it, then go on with --resume"
+    )
+
+
+def clear_drafts(folder: Path, *names: str) -> None:
+    """Remove what a kill left of files that were being written here; of those named, or of all."""
+    for draft in folder.iterdir():
+        if (found := _DRAFT.fullmatch(draft.name)) and (not names or found[1] in names):
+            draft.unlink(missing_ok=True)
 
 
 def settle(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Brings a run's shards together into the files that a person opens, and says what became of everybody."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct, json
 
-from cds.batch.durable import Hashed, being_written, settle, write_durably
+from cds.batch.durable import Hashed, being_written, clear_drafts, settle, write_durably
 from cds.batch.kept import Reject
 from cds.batch.plan import Plan
 from cds.batch.rows import SCHEMA, unpacked
@@ -23,6 +22,7 @@ ASSESSMENTS, RETRACTED, SCORES, REJECTS = (
     "RiskAssessment.ndjson", "retracted.ndjson", "scores.parquet", "rejects.ndjson",
 )  # fmt: skip
 RUN = "run.json"
+OUTPUTS = (ASSESSMENTS, RETRACTED, SCORES, REJECTS, RUN)
 
 
 class Output(Struct, frozen=True):
@@ -99,6 +99,7 @@ class Finish:
             "pyarrow": version("pyarrow"),
             "at": _instant(plan.at),
             "models": [json.decode(json.encode(model)) for model in plan.models],
+            "reads": plan.reads,
             "inputs": inputs,
             "ignored": list(plan.export.ignored),
             "lines": {"in": sum(lines), "kept": sum(told.kept for told in ranges), "rejected": in_scan + in_shards},
@@ -111,12 +112,14 @@ class Finish:
 
     def close(self, report: dict[str, Any], replaced: list[tuple[str, str]]) -> None:
         """Move the charts into their place, write run.json last, and clear away what was in between."""
+        clear_drafts(self._out, *OUTPUTS)
         if not (self._out / CHARTS).exists():
+            clear_drafts(self._work.charts)
             write_durably(self._work.charts / REPLACED, [json.encode(replaced)])
             self._work.charts.rename(self._out / CHARTS)
             settle(self._out)
         write_durably(self._out / RUN, [json.format(json.encode(report), indent=2), b"\n"])
-        shutil.rmtree(self._work.folder, ignore_errors=True)
+        self._work.remove()
 
 
 class _Sink:

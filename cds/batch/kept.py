@@ -10,7 +10,10 @@ _HEADER = struct.Struct("<HQI")
 _PACK, _UNPACK, _SIZE = _HEADER.pack, _HEADER.unpack_from, _HEADER.size
 
 Kept = tuple[bytes, int, bytes]
-"""Owner (a patient id), number of the line within its range, and the condensed resource."""
+"""Owner (a patient id), number of the line within its range, and the condensed resource.
+
+What was kept for the next run has no line any more: its number is the resource's, as `named`.
+"""
 
 
 def framed(owner: bytes, line: int, resource: bytes) -> bytes:
@@ -31,6 +34,13 @@ def unframed(block: bytes) -> Iterator[Kept]:
 def shard_of(owner: bytes, shards: int) -> int:
     """The shard in which a patient is scored: the same on every machine and in every year."""
     return int.from_bytes(blake2b(owner, digest_size=8).digest(), "big") % shards
+
+
+def named(kind: str | None, own: str | None) -> int:
+    """A resource's type and id as one number; 0 for one without an id, which nothing can take the place of."""
+    if not own:
+        return 0
+    return int.from_bytes(blake2b(f"{kind}/{own}".encode(), digest_size=8).digest(), "little")
 
 
 class Reject(Struct, frozen=True, array_like=True):

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from msgspec import json
 
 from cds.batch.crew import crew
-from cds.batch.finish import RUN, Finish
+from cds.batch.finish import OUTPUTS, RUN, Finish
 from cds.batch.plan import Plan, load, same_or_told, save, with_zone
 from cds.batch.scorers import Recipe
 from cds.batch.sections import Sections
-from cds.batch.stages import LocalStages, Work
+from cds.batch.stages import CHARTS, LocalStages, Work
 from cds.errors import RequestError, RunInterrupted
 
 Stage = Literal["reading", "scoring", "writing"]
@@ -55,10 +55,9 @@ def score_export(
     and RunInterrupted: then what was done is kept.
     """
     with alone(out):
-        if resume and (done := finished(out)) is not None:
-            return done
-        refuse_finished(out)
         work = Work(out)
+        if (done := ended(plan, out, work, resume)) is not None:
+            return done
         plan = begin(plan, work, resume)
         return _run(plan, recipe, out, work, workers, progress, watch or Watch())
 
@@ -69,9 +68,24 @@ def begin(plan: Plan, work: Work, resume: bool) -> Plan:
         if not resume:
             raise RequestError(f"{work.folder.parent} holds an unfinished run: --resume goes on with it")
         return same_or_told(load(work.plan), plan)
+    if there := [name for name in (*OUTPUTS, CHARTS) if (work.folder.parent / name).exists()]:
+        raise RequestError(f"{work.folder.parent} holds {', '.join(there)} of another run: choose another folder")
+    if plan.prior is not None:
+        _refuse_other(plan, Path(plan.prior))
     work.make()
     save(plan, work.plan)
     return plan
+
+
+def _refuse_other(plan: Plan, prior: Path) -> None:
+    """Raises RequestError when the run before did not keep what this one reads, or is no run that has ended."""
+    before = finished(prior)
+    if before is None:
+        raise RequestError(f"--prior {prior}: there is no finished run")
+    if before.get("reads") != plan.reads:
+        raise RequestError(
+            f"--prior {prior} kept other data than these models read: score a whole export anew, without --prior"
+        )
 
 
 def finished(out: Path) -> dict[str, Any] | None:
@@ -95,10 +109,23 @@ def run_before(prior: Path | None, at: datetime) -> dict[str, Any] | None:
     return report
 
 
-def refuse_finished(out: Path) -> None:
-    """Raises RequestError when a run has ended in this folder."""
-    if finished(out) is not None:
+def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | None:
+    """The run.json of this very run, when it ended before it was told so.
+
+    Raises RequestError when another run has ended in the folder, or this one and `resume` is not set.
+    """
+    done = finished(out)
+    if done is None:
+        return None
+    if not resume:
         raise RequestError(f"{out} holds a finished run: choose another folder")
+    inputs = [(file["file"], file["bytes"]) for file in done["inputs"]]
+    models = json.decode(json.encode(plan.models), type=list)
+    same = inputs == [(file.name, file.length) for file in plan.export.files] and done["models"] == models
+    if not same or done["prior"] != plan.prior:
+        raise RequestError(f"{out} holds the finished run of other files or models: choose another folder")
+    work.remove()
+    return done
 
 
 def _run(

@@ -35,6 +35,8 @@ class Plan(Struct, frozen=True):
     models: tuple[Modelled, ...]
     vocabulary: str
     """A digest of the site's own codes and units."""
+    reads: str
+    """A digest of what is kept of an export."""
     export: Export
     shards: int
     engine: Engine
@@ -63,6 +65,7 @@ def planned(
         at=with_zone(at).replace(microsecond=0),
         models=tuple(Modelled(m.id, m.version, m.recorded_settings) for m in scorers.models),
         vocabulary=scorers.fingerprint,
+        reads=scorers.reads,
         export=export,
         shards=shards or min(max(export.length // SHARD_BYTES, FEWEST_SHARDS), MOST_SHARDS),
         engine=engine,
@@ -96,7 +99,8 @@ def same_or_told(before: Plan, now: Plan) -> Plan:
 
 
 def _changed_files(before: Export, now: Export) -> Sequence[str]:
-    if before == now:
+    """Only of what is read: a note that somebody lays beside the files changes nothing."""
+    if (before.files, before.deleted) == (now.files, now.deleted):
         return []
     then, there = ({file.place: file for file in (*e.files, *e.deleted)} for e in (before, now))
     differing = [file.name for place, file in then.items() if there.get(place) != file]

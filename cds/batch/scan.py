@@ -1,11 +1,13 @@
 """Reads one range of an export, and keeps what the models read, sorted by the shard of its patient."""
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from msgspec import Struct, field
+from msgspec import MsgspecError, Struct, field, json
 
-from cds.batch.kept import Reject, framed, shard_of
+from cds.batch.kept import Reject, framed, named, shard_of
 from cds.batch.lines import LONGEST_LINE, Block
 from cds.batch.ownership import Unowned, owner_of, replaced_by
 from cds.batch.prefilter import Engine, Literals, Select, literals, selector
@@ -27,6 +29,8 @@ class Scanned(Struct):
     rejects: list[Reject] = field(default_factory=list)
     replaced: list[tuple[str, str]] = field(default_factory=list)
     """Ids of patients whose record was replaced, each with the id of the record that stands for it."""
+    names: bytes = b""
+    """Of an export of changes: every resource of the types that are read, as `named`, whether or not it was kept."""
 
 
 _Owner = tuple[bytes, int]
@@ -36,7 +40,9 @@ _Owner = tuple[bytes, int]
 class Scanner:
     """Reads ranges for some models; made once in each process."""
 
-    def __init__(self, scorers: Scorers, engine: Engine, shards: int) -> None:
+    def __init__(self, scorers: Scorers, engine: Engine, shards: int, *, changes: bool = False) -> None:
+        """`changes`: the export tells what has changed since an earlier one, of which much was kept."""
+        self._changes = changes
         needs = scorers.needs
         self._vocabulary = scorers.vocabulary
         self._types = frozenset(need.resource_type for need in needs)
@@ -48,9 +54,12 @@ class Scanner:
 
     def scan(self, number: int, blocks: Iterable[Block], declared: str | None = None) -> Scanned:
         """Read the blocks of a range. `declared`: the type that the export's manifest gives the file."""
-        found, parts = Scanned(), dict[int, list[bytes]]()
+        found, parts, names = Scanned(), dict[int, list[bytes]](), set[int]()
         for block in blocks:
             self._scan_block(number, block, declared, found, parts)
+            if self._changes:
+                names.update(self._names(block))
+        found.names = array("Q", sorted(names)).tobytes()
         found.shards = {shard: b"".join(parts[shard]) for shard in sorted(parts)}
         return found
 
@@ -69,6 +78,14 @@ class Scanner:
             if start < end and line not in broken:
                 self._scan_line(number, before + line, bytes(data[start:end]), declared, found, parts)
         found.lines += len(ends)
+
+    def _names(self, block: Block) -> Iterator[int]:
+        """What a search for codes passes over may be the correction that took the code away."""
+        for line in bytes(block.data[: block.length]).split(b"\n"):
+            with suppress(MsgspecError, ValueError):
+                one = _name.decode(line.strip(_SPACE))
+                if one.resource_type in self._types and one.id:
+                    yield named(one.resource_type, one.id)
 
     def _scan_line(
         self, number: int, line: int, text: bytes, declared: str | None, found: Scanned, parts: dict[int, list[bytes]]
@@ -123,7 +140,8 @@ class Scanner:
 
     def _owner(self, resource: Resource) -> _Owner | str:
         """An owner's key and shard, or why there is none; the lines of a patient mostly stand together."""
-        spelled = resource.subject.reference if resource.subject else None
+        told = resource.subject if resource.resource_type != "Patient" else None  # whose own subject means nothing
+        spelled = told.reference if told else None
         known = self._owners.get(spelled) if spelled else None
         if known is not None:
             return known
@@ -139,6 +157,12 @@ class Scanner:
         return made
 
 
+class _Named(Struct, rename="camel", gc=False):
+    resource_type: str | None = None
+    id: str | None = None
+
+
+_name = json.Decoder(_Named)
 _REMEMBERED = 10_000
 _TOO_LONG = f"a line of more than {LONGEST_LINE} bytes"
 _BROKEN = "not a whole JSON object"

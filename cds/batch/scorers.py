@@ -27,6 +27,13 @@ class Scorers:
         told = [sorted(self.vocabulary.local.items()), sorted(self.vocabulary.units.items())]
         return sha256(json.encode(told)).hexdigest()
 
+    @property
+    def reads(self) -> str:
+        """A digest of what is kept of an export: the types of resources, the codes, and the site's own codes."""
+        types = sorted({need.resource_type for need in self.needs})
+        sets = sorted((codes.name, codes.entries) for codes in self.vocabulary.sets.values())
+        return sha256(json.encode([types, sets, sorted(self.vocabulary.local.items())])).hexdigest()
+
     @cached_property
     def needs(self) -> tuple[Need, ...]:
         """What the models read, each need once."""

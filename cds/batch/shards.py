@@ -1,12 +1,12 @@
 """Scores the patients of one shard: their kept resources become charts, and each chart goes through the one door."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 
 from msgspec import Struct, field, json
 
 from cds.batch.answers import Answer, Rejected, answer, bases_of
-from cds.batch.kept import Reject, framed, shard_of, unframed
+from cds.batch.kept import Reject, framed, named, shard_of, unframed
 from cds.batch.ownership import Merged
 from cds.batch.rows import Row, rows
 from cds.batch.scorers import Scorers
@@ -58,6 +58,8 @@ class Shard:
     def __init__(self, number: int, shards: int, merged: Merged) -> None:
         self._number, self._shards, self._merged = number, shards, merged
         self._records: dict[bytes, _Record] = {}
+        self._earlier: set[int] = set()
+        self._seen: set[int] = set()
 
     def add(self, blocks: Blocks) -> None:
         """Take what belongs to this shard's patients, from blocks of this shard or of any other."""
@@ -65,6 +67,12 @@ class Shard:
             for key, line, resource in unframed(block):
                 if (record := self._record(key)) is not None:
                     record.kept.append((number, line, resource))
+                    if number == EARLIER:
+                        self._earlier.add(line)
+
+    def see(self, names: bytes) -> None:
+        """Take note of resources that came again, in whatever shard and whoever they are about now."""
+        self._seen |= self._earlier.intersection(memoryview(names).cast("Q"))
 
     def add_written(self, block: bytes) -> None:
         """Take what earlier runs wrote of this shard's patients."""
@@ -89,22 +97,26 @@ class Shard:
             record = self._records.pop(key)
             record.kept.sort()
             doubt = WrongPatient(_DOUBTFUL) if key in self._merged.doubtful else None
-            _Patient(key, record, deleted).score_into(found, scorers, at, doubt)
+            _Patient(key, record, deleted, self._seen).score_into(found, scorers, at, doubt)
         return found
 
 
 class _Patient:
     """One patient's resources as they stand now, new ones in place of earlier versions."""
 
-    def __init__(self, key: bytes, record: _Record, deleted: frozenset[str]) -> None:
+    def __init__(self, key: bytes, record: _Record, deleted: frozenset[str], seen: Set[int]) -> None:
+        """`seen`: earlier resources that came again; one that did not come again for this patient is not theirs now."""
         self._key, self._id, self._record = key, key.decode(), record
-        self._deleted = deleted
-        found = [(number, condensed, expanded(condensed)) for number, _, condensed in record.kept]
+        found = [(number, line, condensed, expanded(condensed)) for number, line, condensed in record.kept]
         if record.kept[:1] and record.kept[0][0] == EARLIER:
-            gone = {_reference(resource) for number, _, resource in found if number != EARLIER} | deleted
-            found = [one for one in found if one[0] != EARLIER or not (one[2].id and _reference(one[2]) in gone)]
-        self._resources = [resource for _, _, resource in found]
-        self._condensed = [condensed for _, condensed, _ in found]
+            new = {_reference(resource) for number, _, _, resource in found if number != EARLIER}
+            again = {_reference(resource) for number, line, _, resource in found if number == EARLIER and line in seen}
+            deleted |= again - new
+            gone = new | deleted
+            found = [one for one in found if one[0] != EARLIER or not (one[3].id and _reference(one[3]) in gone)]
+        self._deleted = deleted
+        self._resources = [resource for _, _, _, resource in found]
+        self._condensed = [condensed for _, _, condensed, _ in found]
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
         written, retracted = self._still_written()
@@ -150,7 +162,8 @@ class _Patient:
         return now.id
 
     def _keep(self, found: Scored, written: list[Written]) -> None:
-        found.kept += [framed(self._key, 0, condensed) for condensed in self._condensed]
+        pairs = zip(self._resources, self._condensed, strict=True)
+        found.kept += [framed(self._key, named(r.resource_type, r.id), condensed) for r, condensed in pairs]
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import json
 
 from cds.batch.finish import Finish
-from cds.batch.local import Progress, Watch, alone, begin, finished, refuse_finished, run_before
+from cds.batch.local import Progress, Watch, alone, begin, ended, run_before
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
@@ -20,7 +20,7 @@ from cds.batch.sections import write_sections
 from cds.batch.shards import foreign_shards
 from cds.batch.sources import find_export
 from cds.batch.spark_session import cores, held, running
-from cds.batch.spark_tasks import BLOCKS, DIGESTS, FAILED, SCORED, TOLD, Copy, Digest, Failure, Scan, Score
+from cds.batch.spark_tasks import BLOCKS, DIGESTS, FAILED, NAMES, SCORED, TOLD, Copy, Digest, Failure, Scan, Score
 from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file
 from cds.errors import RunInterrupted, SiteError
 
@@ -71,11 +71,10 @@ def score_on_spark(
 
     Spark itself does again what a lost executor had done. A run that is resumed follows its plan from the beginning.
     """
+    work = Work(out)
     with alone(out):
-        if resume and (done := finished(out)) is not None:
+        if (done := ended(plan, out, work, resume)) is not None:
             return done
-        refuse_finished(out)
-        work = Work(out)
         plan = begin(plan, work, resume)
         work.make()  # of a run that was resumed at its very end, a part has moved to its place
         with running(session, workers) as spark, in_our_words():
@@ -156,7 +155,9 @@ class _Run:
         if elsewhere := _also_in(foreign_shards(together, shards)):
             blocks = blocks.mapInArrow(Copy(elsewhere), BLOCKS)
         by_shard = blocks.repartition(min(shards, self._tasks), "shard").sortWithinPartitions("shard", "range")
-        with held(by_shard.mapInArrow(Score(self._plan, self._recipe, together), SCORED)) as scored:
+        names = [bytes(row["block"]) for row in scanned.where(f"shard = {NAMES}").select("block").collect()]
+        task = Score(self._plan, self._recipe, together, names)
+        with held(by_shard.mapInArrow(task, SCORED)) as scored:
             # This scores all at once; the iterator after it fetches one partition at a time.
             failed = scored.where("failed is not null").select("shard", "failed").collect()
             _raise_first({row["shard"]: row["failed"] for row in failed})

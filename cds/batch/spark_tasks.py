@@ -27,8 +27,8 @@ SCORED = (
     "shard int, told binary, assessments binary, retracted binary, rows binary, kept binary, written binary,"
     " failed binary"
 )
-TOLD, FAILED = -1, -2
-"""In place of a shard: the row that tells of a range, or why it could not be read."""
+TOLD, FAILED, NAMES = -1, -2, -3
+"""In place of a shard: the row that tells of a range, or why it could not be read, or what of it may have changed."""
 
 _BATCH_BYTES = 4 << 20
 _KINDS: Mapping[str, type[BedsideError]] = {
@@ -88,8 +88,10 @@ class Scan(_Task):
     def _scanned(self, number: int) -> Batches:
         found = self.stages.scan(number)
         told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
-        first: Row = (TOLD, number, json.encode(told), b"")
-        yield from _packed([first, *((shard, number, None, block) for shard, block in found.shards.items())])
+        first: list[Row] = [(TOLD, number, json.encode(told), b"")]
+        if found.names:
+            first.append((NAMES, number, None, found.names))
+        yield from _packed([*first, *((shard, number, None, block) for shard, block in found.shards.items())])
 
 
 class Digest(_Task):
@@ -124,9 +126,9 @@ class Copy:
 class Score(_Task):
     """From blocks in the order of their shards to each shard's results."""
 
-    def __init__(self, plan: Plan, recipe: Recipe, together: Merged) -> None:
+    def __init__(self, plan: Plan, recipe: Recipe, together: Merged, names: Sequence[bytes]) -> None:
         super().__init__(plan, recipe)
-        self._together = together
+        self._together, self._names = together, names
 
     def __call__(self, batches: Batches) -> Batches:
         rows = ((row["shard"], row["range"], row["block"]) for batch in batches for row in batch.to_pylist())
@@ -139,7 +141,7 @@ class Score(_Task):
             yield pa.RecordBatch.from_pylist([columns], schema=_SCORED_SCHEMA)
 
     def _scored(self, shard: int, blocks: Iterable[tuple[int, bytes]]) -> dict[str, Any]:
-        found = self.stages.score(shard, blocks, self._together)
+        found = self.stages.score(shard, blocks, self._together, self._names)
         told, sections = scored_sections(found)
         charts = {"kept": b"".join(found.kept), "written": b"".join(found.written)}
         return {"told": json.encode(told), **sections, **charts}

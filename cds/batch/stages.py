@@ -1,6 +1,7 @@
 """The two stages of a run as one process does them: a range is scanned, a shard is scored, and each is kept on disk."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from cds.batch.deletions import deleted_references
+from cds.batch.durable import not_written
 from cds.batch.kept import Reject
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan
@@ -21,6 +23,7 @@ from cds.batch.sources import RANGE_BYTES, lines_of
 CHARTS = "charts"
 """The folder in which a run leaves what the next one needs of it."""
 REPLACED = "replaced.json"
+NAMES = "names"
 
 
 class RangeTold(Struct):
@@ -61,8 +64,16 @@ class Work:
         return self.folder / CHARTS
 
     def make(self) -> None:
-        for name in ("ranges", "digests", "scored", CHARTS):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        """Raises RunInterrupted when the folder cannot be written."""
+        try:
+            for name in ("ranges", "digests", "scored", CHARTS):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_written(self.folder, error) from None
+
+    def remove(self) -> None:
+        """What is left when a run has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def chart_file(charts: Path, shard: int) -> Path:
@@ -83,7 +94,7 @@ class Stages:
 
     @cached_property
     def _scanner(self) -> Scanner:
-        return Scanner(self.scorers, self.plan.engine, self.plan.shards)
+        return Scanner(self.scorers, self.plan.engine, self.plan.shards, changes=self.plan.prior is not None)
 
     @cached_property
     def _deleted(self) -> frozenset[str]:
@@ -96,14 +107,16 @@ class Stages:
         size = RANGE_BYTES if self.plan.engine == "rg" else BLOCK
         return self._scanner.scan(number, lines_of(source, part, size), source.declared)
 
-    def score(self, number: int, blocks: Blocks, together: Merged) -> Scored:
-        """Score one shard from the blocks that hold its patients."""
+    def score(self, number: int, blocks: Blocks, together: Merged, names: Iterable[bytes] = ()) -> Scored:
+        """Score one shard from the blocks that hold its patients. `names`: of all ranges, as they were `Scanned`."""
         shard = Shard(number, self.plan.shards, together)
         for where in (number, *sorted(foreign_shards(together, self.plan.shards).get(number, ()))):
             for kept, written in self._earlier(where):
                 shard.add([(EARLIER, kept)])
                 shard.add_written(written)
         shard.add(blocks)
+        for some in names:
+            shard.see(some)
         return shard.scored(self.scorers, self.plan.at, self._deleted)
 
     def _earlier(self, shard: int) -> Iterator[tuple[bytes, bytes]]:
@@ -130,14 +143,15 @@ class LocalStages(Stages):
         found = self.scan(number)
         told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
         blocks = {str(shard): block for shard, block in found.shards.items()}
-        write_sections(self._work.range(number), told, blocks)
+        write_sections(self._work.range(number), told, {**blocks, NAMES: found.names})
 
     def digest_to_disk(self, source: int) -> None:
         write_sections(self._work.digest(source), self.plan.export.files[source].digest(), {})
 
     def score_to_disk(self, number: int, together: Merged) -> None:
         there = (number, *sorted(foreign_shards(together, self.plan.shards).get(number, ())))
-        found = self.score(number, self._blocks(there), together)
+        names = (self.scanned(part.number).read(NAMES) for part in self._ranges)
+        found = self.score(number, self._blocks(there), together, names)
         write_chart(chart_file(self._work.charts, number), found)
         write_sections(self._work.scored(number), *scored_sections(found))
 

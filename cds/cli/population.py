@@ -1,6 +1,7 @@
 """`bedside score --out`: a whole export into files, with what became of everybody."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from cds.batch.local import Stage, run_before, score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
-from cds.cli.common import INTERRUPTED, REJECTS, err, out, stop, told
+from cds.cli.common import REJECTS, err, out, stop, told
 from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
 from cds.settings import Settings
@@ -88,10 +89,21 @@ def _workers_for(export: Export) -> int:
 
 @contextmanager
 def _interruptible(folder: Path) -> Iterator[None]:
+    """Ctrl-C, and what a scheduler or a shutdown sends, end the run with a word and the shell's code for the signal."""
+    received = [signal.SIGINT]
+
+    def end(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     except KeyboardInterrupt:
-        stop(INTERRUPTED, f"interrupted: what was done is kept in {folder}; the same command with --resume goes on")
+        word = f"interrupted: what was done is kept in {folder}; the same command with --resume goes on"
+        stop(128 + received[-1], word)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
