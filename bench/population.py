@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from hashlib import file_digest
 from pathlib import Path
 from random import Random
 from typing import BinaryIO
@@ -236,6 +237,7 @@ def kept(folder: Path, asked: Mapping[str, object], size: int, make: Callable[[P
     if stamp.is_file():
         found = json.loads(stamp.read_text(encoding="utf-8"))
         if found.pop("asked") == asked:
+            record(folder)
             return Export(folder, **found)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -244,8 +246,23 @@ def kept(folder: Path, asked: Mapping[str, object], size: int, make: Callable[[P
     export = make(folder)
     counts = asdict(replace(export, folder=Path()))
     del counts["folder"]
+    record(folder)
     stamp.write_text(json.dumps({"asked": asked, **counts}), encoding="utf-8")
     return export
+
+
+def record(folder: Path) -> None:
+    """The files with their SHA-256, as `bedside export` leaves them beside an export that is complete."""
+    if (folder / "export.json").exists():
+        return
+    files = [{"kind": "output", "name": path.name, "type": path.name.split(".")[0], "kept": on_disk(path)}
+             for path in sorted(folder.glob("*.ndjson"))]  # fmt: skip
+    (folder / "export.json").write_text(json.dumps({"state": "complete", "files": files}), encoding="utf-8")
+
+
+def on_disk(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "lines": 0, "sha256": file_digest(file, "sha256").hexdigest()}
 
 
 def refuse_when_full(folder: Path, size: int) -> None:
