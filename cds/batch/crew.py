@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 from cds.batch.plan import Plan
@@ -46,18 +47,67 @@ class Crew:
         self, pool: ProcessPoolExecutor, method: str, keys: Iterator[int], more: tuple[Any, ...]
     ) -> Iterator[int]:
         running: dict[Future[None], int] = {}
+        done = SimpleQueue[Future[None] | None]()
         left = True
-        while left or running:
-            while left and len(running) < self._workers * _AHEAD:
-                key = next(keys, None)
-                if key is None:
-                    left = False
-                else:
-                    running[pool.submit(_do, method, key, more)] = key
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                yield running.pop(future)
+        with _told_between(done) as tell:
+            while left or running:
+                while left and len(running) < self._workers * _AHEAD:
+                    key = next(keys, None)
+                    if key is None:
+                        left = False
+                    else:
+                        running[_submitted(pool, done, method, key, more)] = key
+                future = done.get() if running else None
+                tell()
+                if future is not None:
+                    future.result()
+                    yield running.pop(future)
+            tell()
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, done: "SimpleQueue[Future[None] | None]", method: str, key: int, more: tuple[Any, ...]
+) -> Future[None]:
+    """A task under way, put into `done` at its end. A worker that it starts is deaf to Ctrl-C, which is the run's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        future = pool.submit(_do, method, key, more)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    future.add_done_callback(done.put)
+    return future
+
+
+@contextmanager
+def _told_between(done: "SimpleQueue[Future[None] | None]") -> Iterator[Callable[[], None]]:
+    """Signals that would raise at any moment wake `done` instead, and raise in what is given.
+
+    An exception in the midst of concurrent.futures leaves a lock held, for which the pool's own thread then waits.
+    """
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
+        done.put(None)
+
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+
+    def tell() -> None:
+        for number in heard:
+            before[signal.Signals(number)](number, None)
+
+    for number in before:
+        signal.signal(number, hear)
+    try:
+        yield tell
+    except BrokenProcessPool:
+        tell()  # the same signal ended the worker
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -70,19 +120,9 @@ def crew(plan: Plan, recipe: Recipe, work: Work, workers: int) -> Iterator[Crew]
     context = multiprocessing.get_context("spawn")  # a fork would copy whatever threads this process has
     pool = ProcessPoolExecutor(workers, context, initializer=_join, initargs=(plan, recipe, work))
     try:
-        _begin(pool)
         yield Crew(stages, pool, workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin(pool: ProcessPoolExecutor) -> None:
-    """Start the workers deaf to Ctrl-C, which reaches every process: it is the run's to tell of it, and once."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, from a worker's first moment on
-    try:
-        pool.submit(int)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(plan: Plan, recipe: Recipe, work: Work) -> None:

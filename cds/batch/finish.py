@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct, json
 
 from cds.batch.durable import Hashed, being_written, clear_drafts, settle, write_durably
-from cds.batch.kept import Reject
+from cds.batch.kept import Reject, unframed
 from cds.batch.plan import Plan
 from cds.batch.rows import SCHEMA, unpacked
 from cds.batch.sections import Sections
@@ -66,8 +66,9 @@ class Finish:
         with being_written(self._out / SCORES) as file:
             hashed = Hashed(file)
             with pq.ParquetWriter(pa.PythonFile(_Sink(hashed), mode="w"), SCHEMA, compression="zstd") as writer:
-                for rows in self._sections("rows"):
-                    writer.write_batch(unpacked(rows))
+                for section in self._sections("rows"):
+                    if batches := [unpacked(batch) for _, _, batch in unframed(section)]:
+                        writer.write_table(pa.Table.from_batches(batches, SCHEMA))
         return Output(hashed.length, hashed.digest)
 
     def _rejects(self, ranges: list[RangeTold]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from msgspec import Struct, field, json
 from cds.batch.answers import Answer, Rejected, answer, bases_of
 from cds.batch.kept import Reject, framed, named, shard_of, unframed
 from cds.batch.ownership import Merged
-from cds.batch.rows import Row, rows
+from cds.batch.rows import Row, packed, rows
 from cds.batch.scorers import Scorers
 from cds.batch.written import Written, assessed, decoded, encoded, newest, taken_back
 from cds.errors import DataUnavailable, WrongPatient
@@ -25,6 +25,7 @@ EARLIER = -1
 Counts = dict[str, dict[str, dict[str, int]]]
 """Patients by model, outcome and reason ("" for a risk)."""
 
+_ROWS_A_BATCH = 2048
 _NO_PATIENT = "its patient is not in the data"
 _DOUBTFUL = "two records claim to stand for this patient"
 
@@ -35,6 +36,8 @@ class Scored(Struct):
     patients: int = 0
     counts: Counts = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    packed: list[bytes] = field(default_factory=list)
+    """Earlier rows, as Arrow batches: as Python values a shard's would take ten times the room of its charts."""
     assessments: list[bytes] = field(default_factory=list)
     """RiskAssessments of every answer that is new."""
     retracted: list[bytes] = field(default_factory=list)
@@ -43,6 +46,11 @@ class Scored(Struct):
     kept: list[bytes] = field(default_factory=list)
     written: list[bytes] = field(default_factory=list)
     """Framed, for the next run: the resources of each patient, and all that was written of them."""
+
+    def pack(self) -> None:
+        if self.rows:
+            self.packed.append(packed(self.rows))
+            self.rows.clear()
 
 
 class _Record(Struct):
@@ -98,6 +106,9 @@ class Shard:
             record.kept.sort()
             doubt = WrongPatient(_DOUBTFUL) if key in self._merged.doubtful else None
             _Patient(key, record, deleted, self._seen).score_into(found, scorers, at, doubt)
+            if len(found.rows) >= _ROWS_A_BATCH:
+                found.pack()
+        found.pack()
         return found
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct, json
 
 from cds.batch.deletions import deleted_references
 from cds.batch.durable import not_written
-from cds.batch.kept import Reject
+from cds.batch.kept import Reject, framed
 from cds.batch.ownership import Merged, merged
 from cds.batch.plan import Plan
 from cds.batch.prefilter import BLOCK
@@ -183,10 +183,8 @@ def write_chart(path: Path, found: Scored) -> None:
 
 def scored_sections(found: Scored) -> tuple[ShardTold, Mapping[str, bytes]]:
     """A scored shard as header and sections."""
-    from cds.batch.rows import packed  # pyarrow: a scan does without its 60 MB
-
     return ShardTold(found.patients, found.counts, found.rejects), {
         "assessments": b"".join(line + b"\n" for line in found.assessments),
         "retracted": b"".join(line + b"\n" for line in found.retracted),
-        "rows": packed(found.rows),
+        "rows": b"".join(framed(b"", 0, batch) for batch in found.packed),
     }

@@ -125,8 +125,8 @@ def campaign(folder: Path, cycles: int, seed: int) -> int:
     for cycle in range(cycles):
         out = folder / "killed"
         for life in range(chance.randint(1, MOST_KILLS)):
-            at = (cycle * 7919) % steps + 1 if life == 0 else chance.randint(1, steps)
-            how, code = _life(runs, out, at, chance.random() * seconds if cycle % 2 else None)
+            at = (cycle * 7919) % steps + 1 if life == 0 else chance.randint(1, steps)  # each step has its turn
+            how, code = _life(runs, out, at, chance.random() * seconds if life % 2 else None)
             if code not in (0, -signal.SIGKILL):
                 return _told(f"cycle {cycle}: {how} ended with {code}")
             print("killed" if code else "ended", how, flush=True)

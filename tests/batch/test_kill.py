@@ -34,7 +34,7 @@ def test_r59_kills_at_every_step_change_no_byte(tmp_path: Path, campaign: Callab
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
     said = Counter(ran.stdout.decode().splitlines())
     assert said["killed before a step"] >= campaign(1000), "each cycle kills at the step that is its turn"
-    assert said["killed after a while"] > 10, "and many at any moment in between"
+    assert said["killed after a while"] >= campaign(1000) // 25, "and many at any moment in between"
 
 
 @pytest.fixture
