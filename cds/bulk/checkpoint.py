@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from cds.batch.durable import settle
 from cds.bulk.failed import ExportFailed, NotThisExport
 from cds.bulk.plan import Entry, Kept
 
@@ -94,7 +95,7 @@ class Checkpoint:
         finally:
             os.close(descriptor)
         if new:
-            sync_folder(self.folder)
+            settle(self.folder)
 
     def end(self, state: State, when: datetime) -> None:
         """Every file is there, or will never be: the journal is part of the record from now on."""
@@ -148,16 +149,7 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    settle(path.parent)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from cds.bulk.checkpoint import sync_folder
+from cds.batch.durable import settle
 from cds.bulk.plan import Kept
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"
@@ -61,7 +61,7 @@ class Part:
         await asyncio.to_thread(os.fsync, self._file.fileno())
         self._file.close()
         self._draft.replace(self.path)
-        sync_folder(self.path.parent)
+        settle(self.path.parent)
         return self.found()
 
     def drop(self) -> None:
