@@ -70,7 +70,7 @@ class SpoolFile:
         _write(descriptor, _head(identity), 0)
         os.fsync(descriptor)
         for above in (folder, folder.parent):
-            _settle(above)
+            _sync_folder(above)
         return cls(path, descriptor, identity)
 
     @classmethod
@@ -240,7 +240,7 @@ def _write(descriptor: int, data: bytes, at: int) -> None:
         at, rest = at + written, rest[written:]
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # some file systems cannot, and need not
