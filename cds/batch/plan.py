@@ -14,8 +14,8 @@ from cds.batch.scorers import Scorers
 from cds.batch.sources import Export, Range
 from cds.errors import RequestError
 
-SHARD_BYTES = 64 << 20
-"""Of the export, for each shard: what is kept of that much fits in memory many times over."""
+SHARD_BYTES = 32 << 20
+"""Of the export, for each shard: the most that a process holds at once is what comes of that much."""
 FEWEST_SHARDS, MOST_SHARDS = 8, 4096
 
 

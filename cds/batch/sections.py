@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from struct import Struct as Layout
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from msgspec import MsgspecError, Struct, json
@@ -11,6 +12,7 @@ from cds.errors import RunInterrupted
 
 H = TypeVar("H")
 _MAGIC = b"bedside1"
+_ENTRY = Layout("<QQ")
 
 
 class Contents(Struct, frozen=True):
@@ -61,6 +63,28 @@ class Sections(Generic[H]):
         with self._path.open("rb") as file:
             file.seek(self._start + offset)
             return file.read(length)
+
+    def piece(self, name: str, number: int) -> bytes:
+        """One of the pieces that were `joined` into a section: of many, none is known but while it is read."""
+        index, _ = self._places[f"{name} index"]
+        offset, _ = self._places[name]
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._start + index + number * _ENTRY.size)
+            start, length = _ENTRY.unpack(file.read(_ENTRY.size))
+            if not length:
+                return b""
+            file.seek(self._start + offset + start)
+            return file.read(length)
+
+
+def joined(name: str, pieces: Mapping[int, bytes], count: int) -> Mapping[str, bytes]:
+    """Pieces numbered from 0 to `count` as one section, and the section that says where each lies."""
+    places, at = bytearray(), 0
+    for number in range(count):
+        length = len(pieces.get(number, b""))
+        places += _ENTRY.pack(at, length)
+        at += length
+    return {f"{name} index": bytes(places), name: b"".join(pieces[number] for number in sorted(pieces))}
 
 
 def _contents(file: BinaryIO) -> Contents:

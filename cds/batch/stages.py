@@ -16,14 +16,14 @@ from cds.batch.plan import Plan
 from cds.batch.prefilter import BLOCK
 from cds.batch.scan import Scanned, Scanner
 from cds.batch.scorers import Recipe
-from cds.batch.sections import Sections, write_sections
+from cds.batch.sections import Sections, joined, write_sections
 from cds.batch.shards import EARLIER, Blocks, Counts, Scored, Shard, foreign_shards
 from cds.batch.sources import RANGE_BYTES, lines_of
 
 CHARTS = "charts"
 """The folder in which a run leaves what the next one needs of it."""
 REPLACED = "replaced.json"
-NAMES = "names"
+BLOCKS, NAMES = "blocks", "names"
 
 
 class RangeTold(Struct):
@@ -142,7 +142,7 @@ class LocalStages(Stages):
     def scan_to_disk(self, number: int) -> None:
         found = self.scan(number)
         told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
-        blocks = {str(shard): block for shard, block in found.shards.items()}
+        blocks = joined(BLOCKS, found.shards, self.plan.shards)
         write_sections(self._work.range(number), told, {**blocks, NAMES: found.names})
 
     def digest_to_disk(self, source: int) -> None:
@@ -164,7 +164,7 @@ class LocalStages(Stages):
     def _blocks(self, shards: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
         for part in self._ranges:
             for shard in shards:
-                if block := self.scanned(part.number).read(str(shard)):
+                if block := self.scanned(part.number).piece(BLOCKS, shard):
                     yield part.number, block
 
     def replaced(self) -> list[tuple[str, str]]:
