@@ -121,6 +121,8 @@ def read_export(files: Sequence[Path]) -> Gathered:
     for file in files:
         if not file.exists() and file != STANDARD_INPUT:
             stop(USAGE, f"{file}: there is no such file or folder")
+        if packed := [file] if file.suffix == ".gz" else sorted(file.glob("*.gz")) if file.is_dir() else []:
+            stop(USAGE, f"{packed[0]}: packed files are read with `bedside score … --out`; here, unpack them first")
     gathered = gather(files)
     if gathered.nothing:
         stop(USAGE, f"no FHIR resources found in {', '.join(map(str, files))} (subfolders are not looked into)")

@@ -23,6 +23,7 @@ from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
 from cds.cli.common import REJECTS, err, out, stop, told
 from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
+from cds.errors import RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
 
@@ -46,7 +47,7 @@ def score_population(
     """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
     with told(), _interruptible(folder):
         places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
-        export = find_export(places)
+        export = _export(places, folder)
         recipe = SiteRecipe.of(site, settings, models)
         before = run_before(prior, at)
         plan = planned(
@@ -68,6 +69,13 @@ def _scored(
     from cds.batch.spark import score_on_spark
 
     return score_on_spark(plan, recipe, folder, workers=workers, resume=resume, progress=progress)
+
+
+def _export(places: list[str], folder: Path) -> Export:
+    """Raises RequestError when the run would write among what it reads, and read it at the next --resume."""
+    if any("://" not in place and Path(place).resolve() == folder.resolve() for place in places):
+        raise RequestError(f"--out {folder}: that is the export itself; choose a folder of its own for the run")
+    return find_export(places)
 
 
 def is_server(place: str) -> bool:

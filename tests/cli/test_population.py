@@ -59,6 +59,23 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], why: str, tmp_p
     assert why in told.stderr
 
 
+def test_a_run_does_not_write_among_what_it_reads(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.ndjson", whole("a"))
+    told = bedside("score", str(tmp_path / "in"), *REGION, "--out", f"{tmp_path}/in/../in")
+    assert told.returncode == 2
+    assert "that is the export itself" in told.stderr
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["x.ndjson"]
+
+
+def test_packed_files_are_not_passed_over_without_out(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.ndjson", whole("a"))
+    (tmp_path / "in" / "y.ndjson.gz").touch()
+    for place in (tmp_path / "in", tmp_path / "in" / "y.ndjson.gz"):
+        told = bedside("score", str(place), *REGION)
+        assert told.returncode == 2
+        assert "y.ndjson.gz: packed files are read with `bedside score … --out`" in told.stderr
+
+
 def test_without_a_region_no_population_is_scored(tmp_path: Path) -> None:
     told = bedside("score", str(EXPORT), "--out", str(tmp_path / "out"))
     assert told.returncode == 2
