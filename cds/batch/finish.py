@@ -6,14 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct, json
 
 from cds.batch.durable import Hashed, being_written, clear_drafts, settle, write_durably
 from cds.batch.kept import Reject, unframed
 from cds.batch.plan import Plan
-from cds.batch.rows import SCHEMA, unpacked
 from cds.batch.sections import Sections
 from cds.batch.sources import Range
 from cds.batch.stages import CHARTS, REPLACED, RangeTold, ShardTold, Work
@@ -63,12 +60,14 @@ class Finish:
         return Output(hashed.length, hashed.digest)
 
     def _scores(self) -> Output:
+        from cds.batch.columns import parquet, table  # pyarrow: no other command waits for it
+
         with being_written(self._out / SCORES) as file:
             hashed = Hashed(file)
-            with pq.ParquetWriter(pa.PythonFile(_Sink(hashed), mode="w"), SCHEMA, compression="zstd") as writer:
+            with parquet(hashed) as writer:
                 for section in self._sections("rows"):
-                    if batches := [unpacked(batch) for _, _, batch in unframed(section)]:
-                        writer.write_table(pa.Table.from_batches(batches, SCHEMA))
+                    if batches := [batch for _, _, batch in unframed(section)]:
+                        writer.write_table(table(batches))
         return Output(hashed.length, hashed.digest)
 
     def _rejects(self, ranges: list[RangeTold]) -> Iterator[bytes]:
@@ -121,28 +120,6 @@ class Finish:
             settle(self._out)
         write_durably(self._out / RUN, [json.format(json.encode(report), indent=2), b"\n"])
         self._work.remove()
-
-
-class _Sink:
-    """What pyarrow needs of a file to write to it."""
-
-    closed = False
-
-    def __init__(self, file: Hashed) -> None:
-        self._file = file
-
-    def write(self, data: Any) -> int:
-        self._file.write(bytes(data))
-        return len(data)
-
-    def tell(self) -> int:
-        return self._file.length
-
-    def flush(self) -> None:
-        return None
-
-    def close(self) -> None:
-        return None
 
 
 def _lines_before(parts: tuple[Range, ...], ranges: list[RangeTold]) -> Iterator[int]:

@@ -4,44 +4,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 from msgspec import json
 
 from cds.batch.answers import Answer, Rejected
 from cds.risk.estimate import Estimate, NotScored, Risk
 from cds.risk.model import RiskModel
 from cds.risk.snapshot import inputs
-
-_WHEN = pa.timestamp("us", tz="UTC")
-INPUT = pa.struct([
-    ("name", pa.string()),
-    ("number", pa.float64()),
-    ("text", pa.string()),
-    ("unit", pa.string()),
-    ("when", _WHEN),
-    ("source", pa.string()),
-    ("missing", pa.string()),
-])  # fmt: skip
-"""One input: a number or a text with unit, date and the resource it came from, or why there is none."""
-
-SCHEMA = pa.schema([
-    pa.field("patient", pa.string(), nullable=False),
-    pa.field("model", pa.string(), nullable=False),
-    pa.field("version", pa.string(), nullable=False),
-    pa.field("at", _WHEN, nullable=False),
-    pa.field("outcome", pa.string(), nullable=False),
-    pa.field("horizon_years", pa.float64(), nullable=False),
-    pa.field("probability", pa.float64()),
-    pa.field("bound", pa.string()),
-    pa.field("band", pa.string()),
-    pa.field("reason", pa.string()),
-    pa.field("text", pa.string()),
-    pa.field("cautions", pa.list_(pa.string())),
-    pa.field("inputs", pa.list_(INPUT)),
-    pa.field("assessment", pa.string()),
-])  # fmt: skip
-"""`outcome`: "risk", "not-scored" or "rejected"; `probability` from 0 to 1, unrounded; `assessment`: the id of the
-RiskAssessment that holds this number."""
 
 Row = dict[str, Any]
 
@@ -97,13 +65,3 @@ def band(model: RiskModel, estimate: Estimate) -> str | None:
     if crossed:
         return None if estimate.bound == "at most" else f"> {crossed[-1]:g} %"
     return None if estimate.bound == "at least" else f"<= {limits[0]:g} %"
-
-
-def packed(found: list[Row]) -> bytes:
-    """Rows as one Arrow batch."""
-    return bytes(pa.RecordBatch.from_pylist(found, schema=SCHEMA).serialize())
-
-
-def unpacked(data: bytes) -> pa.RecordBatch:
-    """The batch that was `packed`."""
-    return pa.ipc.read_record_batch(pa.py_buffer(data), SCHEMA)

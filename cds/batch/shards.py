@@ -8,7 +8,7 @@ from msgspec import Struct, field, json
 from cds.batch.answers import Answer, Rejected, answer, bases_of
 from cds.batch.kept import Reject, framed, named, shard_of, unframed
 from cds.batch.ownership import Merged
-from cds.batch.rows import Row, packed, rows
+from cds.batch.rows import Row, rows
 from cds.batch.scorers import Scorers
 from cds.batch.written import Written, assessed, decoded, encoded, newest, taken_back
 from cds.errors import DataUnavailable, WrongPatient
@@ -49,6 +49,8 @@ class Scored(Struct):
 
     def pack(self) -> None:
         if self.rows:
+            from cds.batch.columns import packed  # pyarrow: a scan does without its 60 MB
+
             self.packed.append(packed(self.rows))
             self.rows.clear()
 
