@@ -49,3 +49,20 @@ class Reject(Struct, frozen=True, array_like=True):
     range: int
     line: int
     reason: str
+
+
+_MARK = b"!"  # no resource begins so
+
+
+def unreadable_mark(kind: str, resource_id: str | None) -> bytes:
+    """In place of a resource: one of this patient's could not be read."""
+    return _MARK + f"{kind}/{resource_id or ''}".encode()
+
+
+DELETED = _MARK + b"deleted"
+"""In place of all that was kept of a patient who was deleted: should the record come back, it comes without them."""
+
+
+def marked(resource: bytes) -> str | None:
+    """The reference of the resource that could not be read, if this is such a mark."""
+    return resource[len(_MARK) :].decode() if resource.startswith(_MARK) else None

@@ -72,7 +72,8 @@ def _blocks(file: Reads, at: int, end: int | None, size: int) -> Iterator[Block]
     Its first `held` bytes are the beginning of a line to be completed.
     """
     buffer, held = bytearray(2 * size), 0
-    while read := file.readinto(memoryview(buffer)[held : held + size]):
+    read = file.readinto(memoryview(buffer)[:size])
+    while read:
         filled = held + read
         if at == 0 and buffer.startswith(BOM):
             buffer[: len(BOM)] = b" " * len(BOM)  # white space before a resource, which JSON allows
@@ -88,12 +89,15 @@ def _blocks(file: Reads, at: int, end: int | None, size: int) -> Iterator[Block]
         buffer[:held] = buffer[whole:filled]
         if held > LONGEST_LINE:
             yield Block(b"", 0, overlong=True)
-            passed, held = _past_line(file, buffer, size)
-            at += filled - whole + passed
+            passed, read = _past_line(file, buffer, size)
+            at, held = at + held + passed, 0
             if end is not None and at >= end:
                 return
+            if read:
+                continue  # what stands behind the line's end is as though it had just been read
         if held + size > len(buffer):
             buffer += bytes(len(buffer))
+        read = file.readinto(memoryview(buffer)[held : held + size])
     if held:
         yield Block(buffer, held)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import json
+from msgspec import MsgspecError, json
 
 from cds.batch.crew import crew
 from cds.batch.finish import OUTPUTS, RUN, Finish
@@ -89,11 +89,15 @@ def _refuse_other(plan: Plan, prior: Path) -> None:
 
 
 def finished(out: Path) -> dict[str, Any] | None:
-    """The run.json of a finished run."""
+    """The run.json of a finished run. Raises RequestError when it is none."""
     try:
         found: dict[str, Any] = json.decode((out / RUN).read_bytes(), type=dict)
     except FileNotFoundError:
         return None
+    except (OSError, MsgspecError):
+        found = {}
+    if missing := {"at", "models", "inputs", "outputs", "outcomes", "lines", "patients", "shards"} - found.keys():
+        raise RequestError(f"{out / RUN} is no run's record (no {min(missing)}): choose another folder")
     return found
 
 
@@ -119,10 +123,10 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
         return None
     if not resume:
         raise RequestError(f"{out} holds a finished run: choose another folder")
-    inputs = [(file["file"], file["bytes"]) for file in done["inputs"]]
+    inputs = [(file["file"], file["sha256"]) for file in done["inputs"]]
     models = json.decode(json.encode(plan.models), type=list)
-    same = inputs == [(file.name, file.length) for file in plan.export.files] and done["models"] == models
-    if not same or done["prior"] != plan.prior:
+    same = done["models"] == models and (done.get("codes"), done.get("prior")) == (plan.vocabulary, plan.prior)
+    if not same or inputs != [(file.name, file.digest()) for file in plan.export.files]:
         raise RequestError(f"{out} holds the finished run of other files or models: choose another folder")
     work.remove()
     return done
@@ -131,7 +135,7 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
 def _run(
     plan: Plan, recipe: Recipe, out: Path, work: Work, workers: int, progress: Progress, watch: Watch
 ) -> dict[str, Any]:
-    total, done = sum(part.end - part.start for part in plan.ranges), 0
+    total, numbers = sum(part.end - part.start for part in plan.ranges), [part.number for part in plan.ranges]
     with crew(plan, recipe, work, workers) as hands:
         to_read = [part for part in plan.ranges if not work.range(part.number).exists()]
         done = total - sum(part.end - part.start for part in to_read)
@@ -139,6 +143,8 @@ def _run(
         for number in hands.run("scan_to_disk", [part.number for part in to_read]):
             done += plan.ranges[number].end - plan.ranges[number].start
             progress("reading", done, total)
+        if plan.prior is None and not any(LocalStages(plan, recipe, work).scanned(n).header.lines for n in numbers):
+            raise RequestError("there is no line in any of these files")
         sources = range(len(plan.export.files))
         list(hands.run("digest_to_disk", [n for n in sources if not work.digest(n).exists()]))
         watch.end("reading")

@@ -1,9 +1,10 @@
 """Whose a resource of an export is, and which of two records of one person stands for both."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from msgspec import Struct
 
+from cds.batch.kept import named
 from cds.fhir.identity import split, subject_of
 from cds.fhir.resources import Resource
 
@@ -28,8 +29,11 @@ def owner_of(resource: Resource) -> str | Unowned:
     return _checked(_patient_id(subject.reference), f"{kind}: its subject is no patient")
 
 
-def _patient_id(reference: str) -> str:
-    name = split(reference)[1]
+def _patient_id(reference: str, bases: Collection[str] | None = None) -> str:
+    """The id of the Patient that a reference means; "" for none, or for one on another server than `bases`."""
+    base, name = split(reference)
+    if base and bases is not None and base not in bases:
+        return ""
     for prefix in ("Patient/", "urn:uuid:"):
         if name.startswith(prefix):
             return name[len(prefix) :]
@@ -42,11 +46,11 @@ def _checked(patient_id: str, otherwise: str) -> str | Unowned:
     return patient_id if len(patient_id) <= LONGEST_ID else Unowned("a patient's id is longer than FHIR allows")
 
 
-def replaced_by(patient: Resource) -> Iterator[str]:
-    """Ids of the records that this Patient replaces."""
+def replaced_by(patient: Resource, bases: Collection[str] = ()) -> Iterator[str]:
+    """Ids of the records that this Patient replaces, here or by the name of a server of `bases`."""
     for link in patient.link or ():
         other = link.other.reference if link.type == "replaces" and link.other else None
-        replaced = _patient_id(other) if other else ""
+        replaced = _patient_id(other, bases) if other else ""
         if replaced and replaced != patient.id:
             yield replaced
 
@@ -62,6 +66,21 @@ class Merged(Struct, frozen=True):
 
     def owner(self, patient: bytes) -> bytes:
         return self.root.get(patient, patient)
+
+
+def links(
+    now: Set[tuple[str, str]], before: Iterable[tuple[str, str]], names: Iterable[bytes]
+) -> list[tuple[str, str]]:
+    """The links (old id, new id) that hold, of an export and of those before; `names`: what came again in it.
+
+    A record that came again without a link it had may have been merged by mistake: what was taken for one person's is
+    mixed in the charts by now, so the link back is added, and of such a circle nobody is scored until all is read anew.
+    """
+    earlier = sorted(set(before) - now)
+    came = {named("Patient", new): new for _, new in earlier}
+    again = {came[name] for some in names for name in set(came).intersection(memoryview(some).cast("Q"))}
+    undone = {(new, old) for old, new in earlier if new in again}
+    return sorted({*now, *earlier, *undone})
 
 
 def merged(replaced: Iterable[tuple[str, str]]) -> Merged:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,14 @@ class Plan(Struct, frozen=True):
     """A digest of the site's own codes and units."""
     reads: str
     """A digest of what is kept of an export."""
+    code: str
+    """A digest of the code that scores."""
     export: Export
     shards: int
     engine: Engine
     prior: str | None = None
+    prior_run: str | None = None
+    """The digest of that run's run.json."""
 
     @property
     def ranges(self) -> tuple[Range, ...]:
@@ -66,10 +71,12 @@ def planned(
         models=tuple(Modelled(m.id, m.version, m.recorded_settings) for m in scorers.models),
         vocabulary=scorers.fingerprint,
         reads=scorers.reads,
+        code=scorers.code,
         export=export,
         shards=shards or min(max(export.length // SHARD_BYTES, FEWEST_SHARDS), MOST_SHARDS),
         engine=engine,
         prior=prior,
+        prior_run=sha256((Path(prior) / "run.json").read_bytes()).hexdigest() if prior else None,
     )
 
 
@@ -90,7 +97,9 @@ def same_or_told(before: Plan, now: Plan) -> Plan:
         changed.append(f"Bedside was {before.bedside} and is {now.bedside}")
     if before.models != now.models or before.vocabulary != now.vocabulary:
         changed.append("the models, their settings, or the site's codes and units have changed")
-    if before.prior != now.prior:
+    elif before.code != now.code:
+        changed.append("the code or the tables of Bedside, or of a model, have changed")
+    if (before.prior, before.prior_run) != (now.prior, now.prior_run):
         changed.append("--prior names another run")
     changed += _changed_files(before.export, now.export)
     if changed:

@@ -64,8 +64,8 @@ def literals(needs: Iterable[Need], vocabulary: Vocabulary) -> Literals:
                 if entry.system == _MANY:
                     for uri in URIS[_MANY]:
                         codes_of.setdefault(_piece(uri), set()).add(entry.code)
-        local = {_piece(code, system) for system, code in vocabulary.local}
-        codes_of = {name: codes for name, codes in codes_of.items() if name not in local}
+        local = {_piece(code, system) or '"Observation"' for system, code in vocabulary.local}
+        codes_of = {name: codes for name, codes in codes_of.items() if not any(name in one for one in local)}
         found |= local
     return Literals(found - set(codes_of), codes_of)
 
@@ -89,15 +89,14 @@ def _of_entry(entry: Entry) -> Iterator[str]:
 
 
 def _piece(*texts: str) -> str:
-    """A piece that stands in every JSON spelling of the first text that has one long enough to tell."""
+    """A piece that stands in every JSON spelling of the first text that has one long enough to tell; "" for none."""
     for text in texts:
         pieces = _PIECE.findall(text)
         if pieces and len(pieces[-1]) > 5:
             return str(pieces[-1])
         if longest := max((p for p in pieces if len(p) > 2), key=len, default=""):
             return str(longest)
-    code = "|".join(reversed(texts))
-    raise SiteError(f"[codes] {code}: no part of it can be searched for; --prefilter none reads every line")
+    return ""
 
 
 def _shortest(texts: set[str]) -> set[str]:
@@ -171,4 +170,15 @@ def _ripgrep_command(texts: Sequence[bytes]) -> list[str]:
     if program is None:
         raise SiteError("--prefilter rg: ripgrep (rg) is not installed; --prefilter aho needs no other program")
     patterns = [word for text in texts for word in ("-e", text.decode())]
-    return [program, "--no-config", "--text", "--fixed-strings", "--byte-offset", "--no-line-number", *patterns, "-"]
+    return [
+        program,
+        "--no-config",
+        "--text",
+        "--encoding",
+        "none",
+        "--fixed-strings",
+        "--byte-offset",
+        "--no-line-number",
+        *patterns,
+        "-",
+    ]

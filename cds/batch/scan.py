@@ -2,18 +2,18 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from msgspec import MsgspecError, Struct, field, json
 
-from cds.batch.kept import Reject, framed, named, shard_of
+from cds.batch.kept import Reject, framed, named, shard_of, unreadable_mark
 from cds.batch.lines import LONGEST_LINE, Block
 from cds.batch.ownership import Unowned, owner_of, replaced_by
 from cds.batch.prefilter import Engine, Literals, Select, literals, selector
 from cds.batch.scorers import Scorers
 from cds.errors import UnreadableResource
-from cds.fhir.resources import Resource, codings, condensed, read, read_leniently
+from cds.fhir.resources import Reference, Resource, codings, condensed, read, read_leniently
 
 _SPACE = b" \t\r"
 _BEGIN, _END = ord("{"), ord("}")
@@ -40,9 +40,11 @@ _Owner = tuple[bytes, int]
 class Scanner:
     """Reads ranges for some models; made once in each process."""
 
-    def __init__(self, scorers: Scorers, engine: Engine, shards: int, *, changes: bool = False) -> None:
+    def __init__(
+        self, scorers: Scorers, engine: Engine, shards: int, *, changes: bool = False, bases: Collection[str] = ()
+    ) -> None:
         """`changes`: the export tells what has changed since an earlier one, of which much was kept."""
-        self._changes = changes
+        self._changes, self._bases = changes, bases
         needs = scorers.needs
         self._vocabulary = scorers.vocabulary
         self._types = frozenset(need.resource_type for need in needs)
@@ -72,7 +74,7 @@ class Scanner:
             return
         data, before = block.data, found.lines
         ends, broken = _line_ends(block)
-        found.rejects += [Reject(number, before + line, _BROKEN) for line in sorted(broken)]
+        found.rejects += [Reject(number, before + line, broken[line]) for line in sorted(broken)]
         for start, end in self._select(block):
             line = bisect_left(ends, start) + 1
             if start < end and line not in broken:
@@ -95,10 +97,11 @@ class Scanner:
             # What no search would have found is not told of either: every engine gives the same answer.
             if said and (not self._reads_all or self._literals.found_in(text)):
                 found.rejects.append(Reject(number, line, said))
+                self._mark_owner(text, line, parts)
             return
         resource, (owner, shard) = said
         if resource.resource_type == "Patient":
-            found.replaced += [(replaced, str(resource.id)) for replaced in replaced_by(resource)]
+            found.replaced += [(replaced, str(resource.id)) for replaced in replaced_by(resource, self._bases)]
         found.kept += 1
         kept = framed(owner, line, condensed(resource))
         if shard in parts:
@@ -106,10 +109,18 @@ class Scanner:
         else:
             parts[shard] = [kept]
 
+    def _mark_owner(self, text: bytes, line: int, parts: dict[int, list[bytes]]) -> None:
+        """Let the patient of a rejected line know: what it said may have been newer than all else."""
+        with suppress(MsgspecError, ValueError):
+            one = _about.decode(text)
+            if one.resource_type in self._types and one.resource_type != "Patient":
+                owner = self._owner(Resource(resource_type=one.resource_type, subject=one.subject, patient=one.patient))
+                if not isinstance(owner, str):
+                    mark = unreadable_mark(one.resource_type, one.id)
+                    parts.setdefault(owner[1], []).append(framed(owner[0], line, mark))
+
     def _kept_or_why(self, text: bytes, declared: str | None) -> tuple[Resource, _Owner] | str:
         """A resource that a model reads, with its owner; otherwise why it is rejected, or "" for what nobody reads."""
-        if len(text) > LONGEST_LINE:
-            return _TOO_LONG
         try:
             resource = _read(text)
         except UnreadableResource as error:
@@ -162,7 +173,13 @@ class _Named(Struct, rename="camel", gc=False):
     id: str | None = None
 
 
+class _About(_Named, rename="camel", gc=False):
+    subject: Reference | None = None
+    patient: Reference | None = None
+
+
 _name = json.Decoder(_Named)
+_about = json.Decoder(_About)
 _REMEMBERED = 10_000
 _TOO_LONG = f"a line of more than {LONGEST_LINE} bytes"
 _BROKEN = "not a whole JSON object"
@@ -179,20 +196,20 @@ def _read(text: bytes) -> Resource:
         return read_leniently(text)
 
 
-def _line_ends(block: Block) -> tuple[list[int], set[int]]:
-    """Where each line of a block ends, and the numbers (from 1) of those that are neither blank nor from { to }."""
+def _line_ends(block: Block) -> tuple[list[int], dict[int, str]]:
+    """Where each line of a block ends, and why some (by number, from 1) cannot be resources."""
     data, length = block.data, block.length
-    ends, broken, start = list[int](), set[int](), 0
+    ends, broken, start = list[int](), dict[int, str](), 0
     find, ended = data.find, ends.append
-    while (end := find(b"\n", start, length)) >= 0:
+    while start < length:
+        end = find(b"\n", start, length)
+        end = length if end < 0 else end
         ended(end)
         if (data[end - 1] != _END or data[start] != _BEGIN) and _is_broken(data[start:end]):
-            broken.add(len(ends))
+            broken[len(ends)] = _BROKEN
+        elif end - start > LONGEST_LINE:
+            broken[len(ends)] = _TOO_LONG
         start = end + 1
-    if start < length:
-        ended(length)
-        if _is_broken(data[start:length]):
-            broken.add(len(ends))
     return ends, broken
 
 

@@ -1,8 +1,10 @@
 """What a process needs to score: the models and their vocabulary, made from a recipe that travels between processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from msgspec import json
 
@@ -34,10 +36,35 @@ class Scorers:
         sets = sorted((codes.name, codes.entries) for codes in self.vocabulary.sets.values())
         return sha256(json.encode([types, sets, sorted(self.vocabulary.local.items())])).hexdigest()
 
+    @property
+    def code(self) -> str:
+        """A digest of all code and tables on which a score hangs: Bedside's own, and each model's folder."""
+        found = sha256()
+        for folder in (
+            *(files("cds") / room for room in _ROOMS),
+            *{str(m.folder): m.folder for m in self.models}.values(),
+        ):
+            for path in _files(folder):
+                found.update(path.name.encode() + sha256(path.read_bytes()).digest())
+        return found.hexdigest()
+
     @cached_property
     def needs(self) -> tuple[Need, ...]:
         """What the models read, each need once."""
         return union(need for model in self.models for need in model.predictors.needs())
+
+
+_ROOMS = ("fhir", "features", "risk", "batch")
+_CODE = (".py", ".csv", ".yaml", ".joblib")
+
+
+def _files(folder: Traversable) -> Iterator[Traversable]:
+    """Code and tables below a folder, in the order of their names."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.is_dir():
+            yield from _files(path)
+        elif path.name.endswith(_CODE):
+            yield path
 
 
 Recipe = Callable[[], Scorers]

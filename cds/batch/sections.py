@@ -62,19 +62,23 @@ class Sections(Generic[H]):
             return b""
         with self._path.open("rb") as file:
             file.seek(self._start + offset)
-            return file.read(length)
+            return self._whole(file.read(length), length)
+
+    def _whole(self, data: bytes, length: int) -> bytes:
+        if len(data) != length:
+            raise RunInterrupted(f"{self._path} is cut off: remove the folder's .work and begin the run anew")
+        return data
 
     def piece(self, name: str, number: int) -> bytes:
         """One of the pieces that were `joined` into a section: of many, none is known but while it is read."""
-        index, _ = self._places[f"{name} index"]
-        offset, _ = self._places[name]
+        (index, _), (offset, _) = self._places[f"{name} index"], self._places[name]
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._start + index + number * _ENTRY.size)
-            start, length = _ENTRY.unpack(file.read(_ENTRY.size))
+            start, length = _ENTRY.unpack(self._whole(file.read(_ENTRY.size), _ENTRY.size))
             if not length:
                 return b""
             file.seek(self._start + offset + start)
-            return file.read(length)
+            return self._whole(file.read(length), length)
 
 
 def joined(name: str, pieces: Mapping[int, bytes], count: int) -> Mapping[str, bytes]:

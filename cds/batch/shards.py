@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct, field, json
 
 from cds.batch.answers import Answer, Rejected, answer, bases_of
-from cds.batch.kept import Reject, framed, named, shard_of, unframed
+from cds.batch.kept import DELETED, Reject, framed, marked, named, shard_of, unframed
 from cds.batch.ownership import Merged
 from cds.batch.rows import Row, rows
 from cds.batch.scorers import Scorers
@@ -27,7 +27,9 @@ Counts = dict[str, dict[str, dict[str, int]]]
 
 _ROWS_A_BATCH = 2048
 _NO_PATIENT = "its patient is not in the data"
-_DOUBTFUL = "two records claim to stand for this patient"
+_DOUBTFUL = "it is unclear which of several records stands for this patient"
+_CAME_BACK = "this patient was deleted and came back: only a run over a whole export, without --prior, scores them"
+_UNREAD = "a line of this patient's could not be read"
 
 
 class Scored(Struct):
@@ -120,25 +122,32 @@ class _Patient:
     def __init__(self, key: bytes, record: _Record, deleted: frozenset[str], seen: Set[int]) -> None:
         """`seen`: earlier resources that came again; one that did not come again for this patient is not theirs now."""
         self._key, self._id, self._record = key, key.decode(), record
-        found = [(number, line, condensed, expanded(condensed)) for number, line, condensed in record.kept]
+        found = [(n, line, data, expanded(data)) for n, line, data in record.kept if marked(data) is None]
+        marks = [(n, line, data) for n, line, data in record.kept if marked(data) is not None]
         if record.kept[:1] and record.kept[0][0] == EARLIER:
             new = {_reference(resource) for number, _, _, resource in found if number != EARLIER}
             again = {_reference(resource) for number, line, _, resource in found if number == EARLIER and line in seen}
-            deleted |= again - new
+            deleted |= again - new - {marked(data) for _, _, data in marks}
             gone = new | deleted
             found = [one for one in found if one[0] != EARLIER or not (one[3].id and _reference(one[3]) in gone)]
+            unread = {data for number, _, data in marks if number != EARLIER}
+            marks = [m for m in marks if m[2] in unread or not (m[1] in seen or marked(m[2]) in gone)]
         self._deleted = deleted
+        if f"Patient/{self._id}" in deleted and not any(one[3].resource_type == "Patient" for one in found):
+            found = [one for one in found if one[0] != EARLIER]
+            marks = [(EARLIER, 0, DELETED)]
         self._resources = [resource for _, _, _, resource in found]
         self._condensed = [condensed for _, _, condensed, _ in found]
+        self._lines = [(number, line) for number, line, _, _ in found if number != EARLIER]
+        self._marks = {data for _, _, data in marks}
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
         written, retracted = self._still_written()
         if not any(resource.resource_type == "Patient" for resource in self._resources):
-            lines = [(number, line) for number, line, _ in self._record.kept if number != EARLIER]
-            found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in lines]
+            found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in self._lines]
         else:
             found.patients += 1
-            chart = doubt or self._chart(scorers)
+            chart = doubt or self._unavailable() or self._chart(scorers)
             for model in scorers.models:
                 said = answer(model, chart, at)
                 _count(found.counts.setdefault(model.id, {}), said)
@@ -147,6 +156,11 @@ class _Patient:
         again = {one.id for one in written}  # asked as of the same instant, the new answer stands under the same id
         found.retracted += [one.retracted() for one in retracted if one.id not in again]
         self._keep(found, written)
+
+    def _unavailable(self) -> DataUnavailable | None:
+        if not self._marks:
+            return None
+        return DataUnavailable(_CAME_BACK if DELETED in self._marks else _UNREAD)
 
     def _still_written(self) -> tuple[list[Written], list[Written]]:
         """What earlier runs wrote and still holds, and what is to be retracted; both in the order of the runs."""
@@ -177,7 +191,14 @@ class _Patient:
     def _keep(self, found: Scored, written: list[Written]) -> None:
         pairs = zip(self._resources, self._condensed, strict=True)
         found.kept += [framed(self._key, named(r.resource_type, r.id), condensed) for r, condensed in pairs]
+        for mark in sorted(self._marks):  # until that resource comes again
+            found.kept.append(framed(self._key, _number(mark), mark))
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
+
+
+def _number(mark: bytes) -> int:
+    kind, _, own = (marked(mark) or "").partition("/")
+    return named(kind, own)
 
 
 def _reference(resource: Resource) -> str:

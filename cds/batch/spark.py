@@ -10,18 +10,18 @@ from typing import Any
 
 from msgspec import json
 
+from cds.batch.finding import find_export
 from cds.batch.finish import Finish
 from cds.batch.local import Progress, Watch, alone, begin, ended, run_before
-from cds.batch.ownership import Merged, merged
+from cds.batch.ownership import Merged, links, merged
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.scorers import Recipe
 from cds.batch.sections import write_sections
 from cds.batch.shards import foreign_shards
-from cds.batch.sources import find_export
 from cds.batch.spark_session import cores, held, running
 from cds.batch.spark_tasks import BLOCKS, DIGESTS, FAILED, NAMES, SCORED, TOLD, Copy, Digest, Failure, Scan, Score
-from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file
+from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file, write_chart
 from cds.errors import RunInterrupted, SiteError
 
 _TASKS_A_CORE, _FEWEST_TASKS = 4, 256
@@ -116,7 +116,7 @@ class _Run:
             self._progress("reading", total, total)
             watch.end("reading")
             before = Stages(plan, self._recipe).replaced_before()
-            replaced = sorted({pair for one in told for pair in one.replaced} | set(before))
+            replaced = links({pair for one in told for pair in one.replaced}, before, self._names(scanned))
             self._score(scanned, merged(replaced))
         watch.end("scoring")
         outputs = finish.outputs(told)
@@ -135,6 +135,9 @@ class _Run:
         by_number = {row["range"]: bytes(row["told"]) for row in rows if row["shard"] == TOLD}
         _raise_first({row["range"]: row["told"] for row in rows if row["shard"] == FAILED})
         return [json.decode(by_number[number], type=RangeTold) for number in range(len(self._plan.ranges))]
+
+    def _names(self, scanned: Any) -> list[bytes]:
+        return [bytes(row["block"]) for row in scanned.where(f"shard = {NAMES}").select("block").collect()]
 
     def _digests(self) -> list[str]:
         numbers = self._numbers(len(self._plan.export.files))
@@ -155,8 +158,7 @@ class _Run:
         if elsewhere := _also_in(foreign_shards(together, shards)):
             blocks = blocks.mapInArrow(Copy(elsewhere), BLOCKS)
         by_shard = blocks.repartition(min(shards, self._tasks), "shard").sortWithinPartitions("shard", "range")
-        names = [bytes(row["block"]) for row in scanned.where(f"shard = {NAMES}").select("block").collect()]
-        task = Score(self._plan, self._recipe, together, names)
+        task = Score(self._plan, self._recipe, together, self._names(scanned))
         with held(by_shard.mapInArrow(task, SCORED)) as scored:
             # This scores all at once; the iterator after it fetches one partition at a time.
             failed = scored.where("failed is not null").select("shard", "failed").collect()
@@ -173,7 +175,7 @@ def _raise_first(failed: Mapping[int, bytes]) -> None:
 
 
 def _to_disk(work: Work, row: Any) -> None:
-    write_sections(chart_file(work.charts, row["shard"]), {}, {name: bytes(row[name]) for name in ("kept", "written")})
+    write_chart(chart_file(work.charts, row["shard"]), bytes(row["kept"]), bytes(row["written"]))
     sections = {name: bytes(row[name]) for name in ("assessments", "retracted", "rows")}
     write_sections(work.scored(row["shard"]), json.decode(bytes(row["told"]), type=ShardTold), sections)
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec import Struct, json
 from cds.batch.deletions import deleted_references
 from cds.batch.durable import not_written
 from cds.batch.kept import Reject, framed
-from cds.batch.ownership import Merged, merged
+from cds.batch.ownership import Merged, links, merged
 from cds.batch.plan import Plan
 from cds.batch.prefilter import BLOCK
 from cds.batch.scan import Scanned, Scanner
@@ -19,6 +20,7 @@ from cds.batch.scorers import Recipe
 from cds.batch.sections import Sections, joined, write_sections
 from cds.batch.shards import EARLIER, Blocks, Counts, Scored, Shard, foreign_shards
 from cds.batch.sources import RANGE_BYTES, lines_of
+from cds.errors import RequestError, RunInterrupted
 
 CHARTS = "charts"
 """The folder in which a run leaves what the next one needs of it."""
@@ -94,7 +96,13 @@ class Stages:
 
     @cached_property
     def _scanner(self) -> Scanner:
-        return Scanner(self.scorers, self.plan.engine, self.plan.shards, changes=self.plan.prior is not None)
+        return Scanner(
+            self.scorers,
+            self.plan.engine,
+            self.plan.shards,
+            changes=self.plan.prior is not None,
+            bases=self.plan.export.bases,
+        )
 
     @cached_property
     def _deleted(self) -> frozenset[str]:
@@ -121,8 +129,18 @@ class Stages:
 
     def _earlier(self, shard: int) -> Iterator[tuple[bytes, bytes]]:
         if self.plan.prior is not None:
-            file = Sections(chart_file(Path(self.plan.prior) / CHARTS, shard), dict)
-            yield file.read("kept"), file.read("written")
+            try:
+                file = Sections(chart_file(Path(self.plan.prior) / CHARTS, shard), str)
+                kept, written = file.read("kept"), file.read("written")
+            except RunInterrupted:
+                kept, written, whole = b"", b"", False
+            else:
+                whole = file.header == _chart_digest(kept, written)
+            if not whole:
+                raise RequestError(
+                    f"--prior {self.plan.prior}: its {CHARTS} are damaged: score a whole export anew, without --prior"
+                )
+            yield kept, written
 
     def replaced_before(self) -> list[tuple[str, str]]:
         """Which records had been replaced when the run before ended."""
@@ -152,7 +170,7 @@ class LocalStages(Stages):
         there = (number, *sorted(foreign_shards(together, self.plan.shards).get(number, ())))
         names = (self.scanned(part.number).read(NAMES) for part in self._ranges)
         found = self.score(number, self._blocks(there), together, names)
-        write_chart(chart_file(self._work.charts, number), found)
+        write_chart(chart_file(self._work.charts, number), b"".join(found.kept), b"".join(found.written))
         write_sections(self._work.scored(number), *scored_sections(found))
 
     def scanned(self, number: int) -> Sections[RangeTold]:
@@ -170,15 +188,19 @@ class LocalStages(Stages):
     def replaced(self) -> list[tuple[str, str]]:
         """Which records were replaced, by this export and those before."""
         now = {pair for part in self._ranges for pair in self.scanned(part.number).header.replaced}
-        return sorted(now | set(self.replaced_before()))
+        return links(now, self.replaced_before(), (self.scanned(part.number).read(NAMES) for part in self._ranges))
 
     def together(self) -> Merged:
         return merged(self.replaced())
 
 
-def write_chart(path: Path, found: Scored) -> None:
+def write_chart(path: Path, kept: bytes, written: bytes) -> None:
     """What the next run needs of this shard."""
-    write_sections(path, {}, {"kept": b"".join(found.kept), "written": b"".join(found.written)})
+    write_sections(path, _chart_digest(kept, written), {"kept": kept, "written": written})
+
+
+def _chart_digest(kept: bytes, written: bytes) -> str:
+    return sha256(sha256(kept).digest() + sha256(written).digest()).hexdigest()
 
 
 def scored_sections(found: Scored) -> tuple[ShardTold, Mapping[str, bytes]]:

@@ -14,12 +14,13 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cds.batch.finding import find_export, is_ndjson
 from cds.batch.finish import SCORES
 from cds.batch.local import Progress as Told
 from cds.batch.local import Stage, run_before, score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
-from cds.batch.sources import RANGE_BYTES, Export, find_export, is_ndjson
+from cds.batch.sources import RANGE_BYTES, Export
 from cds.cli.common import REJECTS, err, out, stop, told
 from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
@@ -47,7 +48,7 @@ def score_population(
     """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
     with told(), _interruptible(folder):
         places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
-        export = _export(places, folder)
+        export = _export(places, folder, changes=prior is not None)
         recipe = SiteRecipe.of(site, settings, models)
         before = run_before(prior, at)
         plan = planned(
@@ -71,11 +72,11 @@ def _scored(
     return score_on_spark(plan, recipe, folder, workers=workers, resume=resume, progress=progress)
 
 
-def _export(places: list[str], folder: Path) -> Export:
+def _export(places: list[str], folder: Path, *, changes: bool) -> Export:
     """Raises RequestError when the run would write among what it reads, and read it at the next --resume."""
     if any("://" not in place and Path(place).resolve() == folder.resolve() for place in places):
         raise RequestError(f"--out {folder}: that is the export itself; choose a folder of its own for the run")
-    return find_export(places)
+    return find_export(places, changes=changes)
 
 
 def is_server(place: str) -> bool:
@@ -151,7 +152,10 @@ def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:
         typer.echo(msgspec.json.encode(report).decode())
     else:
         _print(report, folder)
-    if rejected:
+    if errors := report["export"]["errors"]:
+        told_of = ", ".join(f"{count} {severity}" for severity, count in sorted(errors.items()))
+        err.print(f"the server reported of its own export: {told_of}; what it left out, nobody was scored from")
+    if rejected or errors:
         raise typer.Exit(REJECTS)
 
 
@@ -162,7 +166,9 @@ def _print(report: dict[str, Any], folder: Path) -> None:
         why = ", ".join(f"{reason} {count}" for reason, count in reasons[:5])
         sums = (sum(outcome[part].values()) for part in ("not_scored", "rejected"))
         table.add_row(model, str(outcome["scored"]), *map(str, sums), why + (", …" if len(reasons) > 5 else ""))
-    out.print(f"{report['patients']} patients of {report['lines']['in']} lines, as of {report['at']}:")
+    exported = report["export"]["transaction_time"]
+    of = f", exported as of {exported}" if exported else ""
+    out.print(f"{report['patients']} patients of {report['lines']['in']} lines{of}, as of {report['at']}:")
     out.print(table)
     if report["ignored"]:
         err.print(f"not read, for it is no NDJSON: {', '.join(report['ignored'])}")

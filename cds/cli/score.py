@@ -65,7 +65,7 @@ def score_files(
     json: JsonOption = False,
 ) -> None:
     """Score every patient of an export. Exit code 3 when something had to be rejected."""
-    names = tuple(name for given in models or ["kfre-4"] for name in given.split(",") if name)
+    names = tuple(dict.fromkeys(name.strip() for given in models or ["kfre-4"] for name in given.split(",")))
     with told():
         settings = read_settings(site, region=region, default_stage="live")
         found = load_site(site, settings)
@@ -76,8 +76,8 @@ def score_files(
             spark=engine == "spark", resume=resume, prefilter=prefilter, prior=prior, no_auth=no_auth, as_json=json,
         )  # fmt: skip
         return
-    if resume or prior or workers or engine != "local":
-        stop(USAGE, "--resume, --prior, --workers and --engine go with --out")
+    if resume or prior or workers or engine != "local" or prefilter != "aho" or no_auth:
+        stop(USAGE, "--resume, --prior, --workers, --engine, --prefilter and --no-auth go with --out")
     gathered = read_export([Path(file) for file in files])
     lines = list(_lines(gathered, found, chosen, instant(at)))
     if json:

@@ -148,8 +148,12 @@ def _patient(located: Sequence[Located], identity: Identity) -> Resource:
     """The Patient of the request; `identity` then also knows the Patients that it replaced, in whatever order."""
     patients = [(r, url) for r, url in located if r.resource_type == "Patient"]
     patients.sort(key=lambda pair: pair[0].id != identity.patient_id)
-    for patient, full_url in patients:
-        identity.know(patient, full_url)
+    waiting = patients
+    while waiting:  # along the links, in whatever order a chain of merged records came
+        named = [pair for pair in waiting if identity.is_named(pair[0])]
+        for patient, full_url in named or waiting:
+            identity.know(patient, full_url)
+        waiting = [pair for pair in waiting if pair not in named]
     if not patients or patients[0][0].id != identity.patient_id:
         raise WrongPatient("there is no Patient resource of the request's patient", keys=("patient",))
     patient = _once(patients)[0][0]

@@ -67,9 +67,13 @@ class Identity:
         self._owned: set[str | None] = set()
         self._server: str | None = None
 
+    def is_named(self, patient: Resource) -> bool:
+        """Whether a Patient is this one, or one that this one is known to have replaced."""
+        return f"Patient/{patient.id}" in self._names
+
     def know(self, patient: Resource, full_url: str | None = None) -> None:
         """Learn this patient's other names from the Patient itself. Raises WrongPatient when it is somebody else's."""
-        if f"Patient/{patient.id}" not in self._names:
+        if not self.is_named(patient):
             raise WrongPatient("a Patient resource is not the patient of the request", expressions=("Patient.id",))
         if full_url:
             self._know_full_url(full_url)

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from cds.batch.finding import find_export
 from cds.batch.local import score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.scorers import Scorers
-from cds.batch.sources import find_export
 from tests.batch.runs import AT, KFRE, Json, creatinine, patient, uacr, whole, write
 
 SHARDS = 3

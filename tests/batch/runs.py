@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from cds.batch.finding import find_export
 from cds.batch.local import score_export
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
-from cds.batch.sources import find_export
 from cds.site import SiteRecipe, recipe
 
 Json = dict[str, Any]
@@ -73,7 +73,7 @@ def plan(
 ) -> Plan:
     before = json.loads((prior / "run.json").read_bytes()) if prior else {}
     return planned(
-        of(), find_export([str(place) for place in places]), at, engine=engine,
+        of(), find_export([str(place) for place in places], changes=prior is not None), at, engine=engine,
         shards=before.get("shards"), prior=str(prior) if prior else None,
     )  # fmt: skip
 

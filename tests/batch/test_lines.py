@@ -60,6 +60,30 @@ def test_a_line_that_is_too_long_is_told_of_and_passed_over() -> None:
     assert copied(blocks(io.BytesIO(data), 0, len(data), 1 << 20)) == [b'{"a":1}\n', None, b'{"c":1}\n']
 
 
+@given(
+    lengths=st.lists(st.integers(0, 90), max_size=30), size=st.integers(1, 60),
+    cuts=st.lists(st.integers(1, 1500), max_size=6), ended=st.booleans(),
+)  # fmt: skip
+def test_ranges_read_each_line_once_among_overlong_ones(
+    lengths: list[int], size: int, cuts: list[int], ended: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cds.batch.lines.LONGEST_LINE", 64)
+        lines = [b"%03d" % number + b"x" * length for number, length in enumerate(lengths)]
+        data = b"\n".join(lines) + (b"\n" if ended and lines else b"")
+        bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+        found = [
+            part
+            for start, end in itertools.pairwise(bounds)
+            for part in copied(blocks(io.BytesIO(data), start, end, size))
+        ]
+    whole = [one for part in found if part for one in part.split(b"\n") if one]
+    assert whole == sorted(whole)
+    short = [line for line in lines if len(line) <= 64]
+    assert [line for line in whole if len(line) <= 64] == short
+    assert len(whole) + found.count(None) == len(lines)
+
+
 @given(lines=LINES, members=st.integers(1, 4), padding=st.integers(0, 3), size=st.integers(1, 64))
 @pytest.mark.proves("R17", "gzip of one member and of many, zero-padded or not: the same lines")
 def test_gzip_of_many_members_is_one_file(lines: list[bytes], members: int, padding: int, size: int) -> None:

@@ -131,10 +131,24 @@ def test_what_is_searched_for_stays_few_and_holds_no_other() -> None:
     assert b'"Patient"' in texts
 
 
-def test_a_local_code_that_nothing_can_be_searched_of_is_refused_by_name() -> None:
-    odd = scorers({"x|/": "creatinine"})
-    with pytest.raises(SiteError, match=r"\[codes\] x\|/: no part of it .* --prefilter none"):
-        literals(odd.needs, odd.vocabulary)
+@pytest.mark.parametrize("code", ["x|/", "L|Na", "https://my.snomed.info.example|é"])
+def test_a_local_code_that_nothing_can_be_searched_of_is_found_all_the_same(code: str) -> None:
+    odd, (system, local) = scorers({code: "creatinine"}), code.split("|")
+    data = line("Observation", (system, local), False, 0, False, False).encode() + b"\n"
+    kept = [Scanner(odd, engine, 4).scan(0, [Block(data, len(data))]).kept for engine in ENGINES]
+    assert kept == [1, 1, 1]
+
+
+@pytest.mark.proves(
+    "R17", "a line of 15 MiB in a block of 32, a line that begins with a UTF-16 mark: every engine alike"
+)
+def test_long_lines_and_odd_marks_are_the_same_to_every_engine() -> None:
+    wanted = line("Observation", CODINGS[20], False, 0, True, False).encode() + b"\n"
+    for odd in (b'{"a":"' + b"x" * (15 << 20) + b'"}\n', b"\xff\xfe junk\n", b"\xfe\xff\n"):
+        data = odd + wanted * 3
+        aho, rg, none = (scanned(engine, data) for engine in ENGINES)
+        assert aho == rg == none
+        assert aho[1] == 3
 
 
 def test_ripgrep_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
 from cds.batch.kept import shard_of
-from cds.errors import RequestError
+from cds.errors import ExportUnreadable, RequestError
 from cds.site import recipe
 from tests.batch import runs
 from tests.batch.runs import Json, by_patient, creatinine, lines, patient, uacr, whole
@@ -31,12 +31,12 @@ class Series:
     def out(self) -> Path:
         return self._folder / f"run-{self._count}"
 
-    def run(self, *changed: Json, deleted: tuple[str, ...] = (), at: datetime = runs.AT, **how: Any) -> Json:
-        """Score what changed; a line of another type stands in each export, since an export is never empty."""
+    def run(self, *changed: Json | str, deleted: tuple[str, ...] = (), at: datetime = runs.AT, **how: Any) -> Json:
+        """Score what changed, which may be nothing."""
         prior = self.out if self._count else None
         self._count += 1
         export = self._folder / f"export-{self._count}"
-        runs.write(export / "All.ndjson", [{"resourceType": "Device", "id": "d"}, *changed])
+        runs.write(export / "All.ndjson", changed)
         if deleted:
             runs.write(export / "deleted" / "Bundle.ndjson", [deletions(*deleted)])
         report = runs.run(export, out=self.out, prior=prior, at=at, **how)
@@ -190,7 +190,10 @@ def test_b14_a_deleted_patient_is_gone(series: Series) -> None:
     report = series.run(at=LATER)
     assert (series.new, series.retracted, report["patients"]) == ([], [], 1)
     series.run(patient("a"), at=LATER)
-    assert subjects(series.new) == ["Patient/a"], "who comes back is scored again"
+    assert series.new == []
+    assert by_patient(series.out)["a"]["reason"] == "unavailable", "who comes back comes without what was deleted"
+    series.run(creatinine("a-c9", "Patient/a", 2.2, "2026-12-01T08:00:00Z"), at=LATER)
+    assert "was deleted and came back" in by_patient(series.out)["a"]["text"]
 
 
 @pytest.mark.parametrize("gone", ["Observation/nobody", "Encounter/a-c1", "Observation/a-c", "Practitioner/1"])
@@ -327,5 +330,48 @@ def test_counts_of_a_later_run_add_up(series: Series) -> None:
     report = series.run(patient("c"), uacr("lost", "Patient/nobody"), deleted=("Patient/b",))
     outcomes = report["outcomes"]["kfre-4"]
     assert (report["patients"], outcomes["scored"], sum(outcomes["not_scored"].values())) == (2, 1, 1)
-    assert report["lines"] == {"in": 3, "kept": 2, "rejected": 1}
-    assert json.loads((series.out / "rejects.ndjson").read_bytes())["line"] == 3
+    assert report["lines"] == {"in": 2, "kept": 2, "rejected": 1}
+    assert json.loads((series.out / "rejects.ndjson").read_bytes())["line"] == 2
+
+
+def test_a_merge_that_was_undone_scores_neither_until_all_is_read_anew(series: Series) -> None:
+    link = [{"type": "replaces", "other": {"reference": "Patient/b"}}]
+    series.run(*whole("a")[1:], patient("a", link=link), *whole("b"))
+    assert set(by_patient(series.out)) == {"a"}
+    for _ in range(2):
+        series.run(patient("a"), patient("b"), creatinine("b-c3", "Patient/b", 1.9, "2026-11-20T08:00:00Z"))
+        found = by_patient(series.out)
+        assert {name: found[name]["reason"] for name in found} == {"a": "identity", "b": "identity"}
+
+
+def test_a_result_that_could_not_be_read_lets_no_older_one_stand_in(series: Series) -> None:
+    series.run(*whole("a"), *whole("b"))
+    broken = json.dumps(creatinine("a-c1", "Patient/a", 2.0)).replace("2.0", "1e999")
+    series.run(broken)
+    assert by_patient(series.out)["a"]["reason"] == "unavailable"
+    assert "could not be read" in by_patient(series.out)["a"]["text"]
+    assert by_patient(series.out)["b"]["outcome"] == "risk"
+    series.run()
+    assert by_patient(series.out)["a"]["reason"] == "unavailable", "it is still the newest word on that result"
+    series.run(creatinine("a-c1", "Patient/a", 2.3))
+    assert by_patient(series.out)["a"]["outcome"] == "risk"
+
+
+def test_charts_that_are_damaged_are_told_of(series: Series) -> None:
+    series.run(*whole("a"), *whole("b"))
+    for chart in (series.out / "charts").glob("0*"):
+        chart.write_bytes(chart.read_bytes()[:-7])
+    with pytest.raises(RequestError, match="charts are damaged: score a whole export anew"):
+        series.run(patient("c"))
+
+
+@pytest.mark.proves(
+    "B14", "a night of deletions only, an empty night, a history URL: applied; what names nothing is refused"
+)
+def test_b14_a_night_may_bring_deletions_only(series: Series) -> None:
+    series.run(*whole("a"), *whole("b"))
+    series.run(deleted=("Observation/a-c1/_history/3", "https://ehr.example/fhir/Patient/b/_history/1"), at=LATER)
+    assert sorted(subjects(series.retracted)) == ["Patient/a", "Patient/b"]
+    assert set(by_patient(series.out)) == {"a"}
+    with pytest.raises(ExportUnreadable, match="a deletion names no resource"):
+        series.run(deleted=("Patient",), at=LATER)

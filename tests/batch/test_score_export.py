@@ -5,12 +5,13 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
-from cds.batch.sources import find_export
+from cds.batch.finding import find_export
 from cds.errors import ExportUnreadable, RequestError
 from fhir_fixtures.stories import STORIES
 from tests.batch.runs import (
@@ -303,3 +304,78 @@ def test_the_instant_is_whole_seconds_and_stands_in_every_row(tmp_path: Path) ->
     assert report["at"] == "2026-11-22T12:00:00Z"
     assert {row["at"] for row in scores(tmp_path / "out")} == {at.replace(microsecond=0)}
     assert lines(tmp_path / "out" / "RiskAssessment.ndjson")[0]["occurrenceDateTime"] == "2026-11-22T12:00:00Z"
+
+
+def test_a_chain_of_merged_records_is_one_in_any_order(tmp_path: Path) -> None:
+    def chained(names: str) -> list[Json | bytes | str]:
+        links = {new: [{"type": "replaces", "other": {"reference": f"Patient/{old}"}}] for new, old in ("ab", "bc")}
+        found: list[Json | bytes | str] = []
+        for name in names:
+            found += [patient(name, **({"link": links[name]} if name in links else {})), *whole(name)[1:]]
+        return found
+
+    for number, names in enumerate(("abc", "cba", "bca")):
+        run(write(tmp_path / f"{number}.ndjson", chained(names)), out=tmp_path / f"out-{number}")
+        assert {name: row["outcome"] for name, row in by_patient(tmp_path / f"out-{number}").items()} == {"a": "risk"}
+
+
+def test_a_link_to_another_server_swallows_nobody_here(tmp_path: Path) -> None:
+    link = [{"type": "replaces", "other": {"reference": "https://mpi.example/fhir/Patient/b"}}]
+    run(write(tmp_path / "x.ndjson", [patient("a", link=link), *whole("a")[1:], *whole("b")]), out=tmp_path / "out")
+    assert {name: row["outcome"] for name, row in by_patient(tmp_path / "out").items()} == {"a": "risk", "b": "risk"}
+
+
+@pytest.mark.proves("D8", "a line that could not be read, of a known patient: no older result stands in for it")
+@pytest.mark.parametrize("engine", ["aho", "rg", "none"])
+def test_the_newest_result_that_cannot_be_read_leaves_no_older_one(engine: Any, tmp_path: Path) -> None:
+    broken = json.dumps(creatinine("c9", "Patient/a", 9.5, "2026-11-20T08:00:00Z")).replace("9.5", "1e999")
+    report = run(write(tmp_path / "x.ndjson", [*whole("a"), broken, *whole("b")]), out=tmp_path / "out", engine=engine)
+    assert report["outcomes"]["kfre-4"] == {"scored": 1, "not_scored": {}, "rejected": {"unavailable": 1}}
+    assert by_patient(tmp_path / "out")["a"]["text"] == "a line of this patient's could not be read"
+    assert report["lines"]["rejected"] == 1
+
+
+def test_a_file_that_the_record_names_must_be_there_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path / "Patient.0.ndjson", [patient("a")])
+    there: Json = {"bytes": (tmp_path / "Patient.0.ndjson").stat().st_size, "lines": 1, "sha256": "x"}
+    files = [{"kind": "output", "name": "Patient.0.ndjson", "type": "Patient", "kept": there}]
+
+    def recorded(*more: Json, **members: Any) -> None:
+        (tmp_path / "export.json").write_text(json.dumps({"state": "complete", "files": [*files, *more], **members}))
+
+    recorded({"kind": "output", "name": "Procedure.0.ndjson", "type": "Procedure"})
+    with pytest.raises(ExportUnreadable, match=r"Procedure\.0\.ndjson: export\.json names it and it is not there"):
+        find_export([str(tmp_path)])
+    recorded({"kind": "deleted", "name": "deleted/Bundle.0.ndjson", "type": "Bundle"})
+    with pytest.raises(ExportUnreadable, match=r"deleted/Bundle\.0\.ndjson: export\.json names it"):
+        find_export([str(tmp_path)])
+    there["bytes"] += 1
+    recorded()
+    with pytest.raises(ExportUnreadable, match="not as long as when it was fetched"):
+        find_export([str(tmp_path)])
+    there["bytes"] -= 1
+    recorded(severities={"error": 2, "warning": 5}, transaction_time="2026-11-22T01:00:00Z")
+    told = bedside(
+        "score", str(tmp_path), "--region", "elsewhere", "--out", str(tmp_path / "out"), "--at", "2026-11-22"
+    )
+    assert told.returncode == 3
+    assert "the server reported of its own export: 2 error" in told.stderr
+    assert "exported as of 2026-11-22T01:00:00Z" in told.stdout
+
+
+def test_links_are_followed_and_each_file_is_read_once(tmp_path: Path) -> None:
+    real = write(tmp_path / "elsewhere" / "x.ndjson", whole("a"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.ndjson").symlink_to(real)
+    report = run(tmp_path / "in", tmp_path / "in", real, out=tmp_path / "out")
+    assert (report["lines"]["in"], report["outcomes"]["kfre-4"]["scored"]) == (4, 1)
+    (tmp_path / "in" / "y.ndjson").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ExportUnreadable, match=r"y\.ndjson: this link leads to no file"):
+        find_export([str(tmp_path / "in")])
+
+
+def test_what_is_not_looked_into_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.ndjson", whole("a"))
+    write(tmp_path / "in" / "sub" / "y.ndjson", whole("b"))
+    write(tmp_path / "in" / ".hidden.ndjson", whole("c"))
+    assert run(tmp_path / "in", out=tmp_path / "out")["ignored"] == [".hidden.ndjson", "sub/"]

@@ -10,9 +10,9 @@ import fsspec
 import pytest
 
 from cds.batch.deletions import deleted_references
+from cds.batch.finding import find_export
 from cds.batch.local import score_export
 from cds.batch.plan import planned
-from cds.batch.sources import find_export
 from cds.errors import ExportUnreadable, RequestError
 from tests.batch.runs import AT, KFRE, Json, contents, run, whole, write
 from tests.cli.command import EXPORT

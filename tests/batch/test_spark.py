@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from cds.batch.finding import find_export
 from cds.batch.kept import shard_of
 from cds.batch.local import begin, score_export
 from cds.batch.plan import FEWEST_SHARDS, planned
-from cds.batch.sources import RANGE_BYTES, find_export
+from cds.batch.sources import RANGE_BYTES
 from cds.batch.spark import in_our_words, score, score_on_spark
 from cds.batch.spark_session import running
 from cds.batch.stages import Work

@@ -123,3 +123,21 @@ def test_what_is_written_to_a_server_is_in_the_ledger_first(tmp_path: Path) -> N
     audited = bedside("audit", "export", **own).stdout
     assert '"begins"' in audited
     assert "http://127.0.0.1:9/fhir" in audited
+
+
+def test_a_model_named_twice_scores_once_and_none_at_all_is_refused(tmp_path: Path) -> None:
+    told = bedside(
+        "score", str(EXPORT), *REGION, "--models", "kfre-4, kfre-4", "--out", str(tmp_path / "out"), "--json"
+    )
+    assert json.loads(told.stdout)["outcomes"]["kfre-4"]["scored"] == 5
+    none = bedside("score", str(EXPORT), *REGION, "--models", ",", "--out", str(tmp_path / "none"))
+    assert none.returncode == 2
+
+
+def test_a_run_json_that_is_none_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "out" / "run.json").write_text(content)
+        told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), "--resume")
+        assert told.returncode == 2
+        assert "run.json is no run's record" in told.stderr
