@@ -294,6 +294,7 @@ def test_metadata_that_is_none_is_said_to_be_none(document: Json) -> None:
         ({"retry-after": "Sun, 22 Nov 2026 14:00:30 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, 30),
         ({"retry-after": "Sun, 22 Nov 2026 13:00:00 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999 00:00:00 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, None),
         ({}, None),
     ],
 )
