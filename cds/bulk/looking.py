@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from urllib.parse import quote
 
-from cds.bulk.content import Json
+from cds.bulk.content import Json, complains
 from cds.bulk.run_folder import identifiers
 from cds.bulk.target import Answer, Target
 from cds.errors import DataUnavailable
@@ -64,6 +64,10 @@ async def _search(target: Target, kind: str, query: str, expected: int) -> list[
     while link is not None:
         page = _resource(await target.ask("GET", link, headers=_STRICT), "Bundle")
         resources = [one["resource"] for one in _objects(page, "entry") if isinstance(one.get("resource"), dict)]
+        if any(complains(resource) for resource in resources):
+            raise DataUnavailable(
+                f"the FHIR server did not search {kind} to the end: it found some, and tells an error"
+            )
         found += [resource for resource in resources if resource.get("resourceType") == kind]
         pages += 1
         if pages > expected + 1 or len(found) > 2 * expected + 10:

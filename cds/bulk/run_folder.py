@@ -78,10 +78,14 @@ class RunFolder:
                         yield _entry(file.name, line, raw)
 
     def patients(self, spread: int = 20) -> list[str]:
-        """The ids of the first and the last patient and of so many between them."""
-        last = self.lines - 1
-        wanted = {0, last, *(round(last * step / (spread + 1)) for step in range(1, spread + 1))} if self.lines else ()
-        found = (entry for number, entry in enumerate(self.entries()) if number in wanted)
+        """The ids of the first and the last patient that have a result, and of so many between them.
+
+        Of retractions none: a patient that was removed is one reason for them, and they write where the result is.
+        """
+        last = sum(file.lines for file in self._files if file.name == RESULTS) - 1
+        wanted = {0, last, *(round(last * step / (spread + 1)) for step in range(1, spread + 1))}
+        results = islice(self.entries(), last + 1)
+        found = (entry for number, entry in enumerate(results) if number in wanted)
         return list(dict.fromkeys(patient_of(entry.resource) for entry in found))
 
 

@@ -73,8 +73,15 @@ class Writing:
         except BedsideError as fault:
             tally.stopped = fault.message
         finally:
-            self._progress.keep()
+            self._keep_all(tally)
         return tally
+
+    def _keep_all(self, tally: Tally) -> None:
+        """What was written is counted whether or not the disk takes its note: the next run asks the server."""
+        try:
+            self._progress.keep()
+        except BedsideError as fault:
+            tally.stopped = tally.stopped or fault.message
 
     async def _foresee(self, batch: list[Entry], tally: Tally) -> None:
         for one in await self._due(batch, tally):
@@ -131,7 +138,8 @@ class Writing:
                 continue
             there = kept[0] if kept else None
             known = self._progress.of(entry.id)
-            step = decide(entry, there, known, self._target.base, overwrite=self._overwrite)
+            ended = self._run.recorded
+            step = decide(entry, there, known, self._target.base, ended, overwrite=self._overwrite)
             if step not in WRITES:
                 self._left_alone(entry, step, there, tally)
             elif there is not None and not self._abilities.updates:
@@ -143,9 +151,7 @@ class Writing:
     async def _look(self, entries: list[Entry]) -> dict[str, list[Json]]:
         """What the server keeps of each, by our id."""
         if self._abilities.road == "put":
-            searchable = _RISK in self._abilities.found_by_id
-            by = await by_id(self._target, _RISK, [entry.id for entry in entries], searchable=searchable)
-            found = {id_: [resource] for id_, resource in by.items()}
+            found = {id_: [resource] for id_, resource in (await self._look_by_id(entries)).items()}
         else:
             values = await by_identifier(self._target, [entry.value for entry in entries])
             found = {entry.id: values[entry.value] for entry in entries if values[entry.value]}
@@ -154,6 +160,15 @@ class Writing:
         lost = {one.server_id: id_ for id_, one in known.items() if one is not None and one.server_id}
         again = await read(self._target, _RISK, lost)
         return found | {lost[server_id]: [resource] for server_id, resource in again.items()}
+
+    async def _look_by_id(self, entries: list[Entry]) -> dict[str, Json]:
+        searchable = _RISK in self._abilities.found_by_id
+        found = await by_id(self._target, _RISK, [entry.id for entry in entries], searchable=searchable)
+        if not searchable or not self._abilities.reads:
+            return found
+        # A result that no search finds is created, and by its id it is one; a retraction would be lost for good.
+        missed = [entry.id for entry in entries if entry.retracts and entry.id not in found]
+        return found | await read(self._target, _RISK, missed)
 
     def _left_alone(self, entry: Entry, step: Step, there: Json | None, tally: Tally) -> None:
         if step == "changed there":

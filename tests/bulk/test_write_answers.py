@@ -84,3 +84,38 @@ def test_an_entry_that_tells_of_an_error_is_not_written(tmp_path: Path) -> None:
     server.entry_fault = lambda one: "422" if one["id"] == results[0]["id"] else None
     tally = write(server, run_folder(tmp_path / "run", results))
     assert (tally.written, tally.failed, tally.listed[0].line) == (len(results) - 1, 1, 1)
+
+
+@pytest.mark.proves("D34", "a search that tells of an error found nothing that counts; a retraction waits for the next")
+def test_a_search_that_broke_off_loses_no_retraction(tmp_path: Path) -> None:
+    server, results = shelf(), assessments()
+    write(server, run_folder(tmp_path / "first", results))
+    page = {"resourceType": "Bundle", "entry": [{"search": {"mode": "outcome"}, "resource": COMPLAINT}]}
+    server.fault = lambda _number, _method, path: JSONResponse(page) if path == "RiskAssessment" else None
+    folder = run_folder(tmp_path / "second", [], [retracted(results[0])])
+    lost = write(server, folder)
+    assert (lost.became["nothing there"], lost.untried, "to the end" in str(lost.stopped)) == (0, 1, True)
+    server.fault = lambda *_: None
+    assert write(server, folder).became["retracted"] == 1
+
+
+@pytest.mark.proves("D34", "a retraction whose result the search does not find is read by id before it counts as done")
+def test_a_retraction_that_no_search_finds_is_read_by_its_id(tmp_path: Path) -> None:
+    server, results = shelf(), assessments()
+    write(server, run_folder(tmp_path / "first", results))
+    empty = {"resourceType": "Bundle", "entry": []}
+    server.fault = lambda _number, _method, path: JSONResponse(empty) if path == "RiskAssessment" else None
+    never = {**retracted(results[1]), "id": "never-written"}
+    tally = write(server, run_folder(tmp_path / "second", [], [retracted(results[0]), never]))
+    assert (tally.became["retracted"], tally.became["nothing there"], tally.clean) == (1, 1, True)
+    assert server.kept["RiskAssessment"][results[0]["id"]]["status"] == "entered-in-error"
+
+
+@pytest.mark.proves("B28", "a patient who was removed holds up no retraction, neither theirs alone nor among results")
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "among-results"])
+def test_the_result_of_a_removed_patient_is_retracted(tmp_path: Path, others: bool) -> None:
+    server, results = shelf(), assessments()
+    write(server, run_folder(tmp_path / "first", results))
+    del server.kept["Patient"][results[0]["subject"]["reference"].removeprefix("Patient/")]
+    tally = write(server, run_folder(tmp_path / "second", results[1:] if others else [], [retracted(results[0])]))
+    assert (tally.became["retracted"], tally.clean) == (1, True)
