@@ -25,6 +25,8 @@ class Abilities(Struct, frozen=True):
     """Takes a RiskAssessment under an id that it knows."""
     versions: bool
     """Keeps versions and heeds If-Match."""
+    reads: bool
+    """Answers a RiskAssessment by its id alone."""
     found_by_id: frozenset[str]
     """The types that it searches by `_id`; the others are read one by one."""
     provenance: Road | None
@@ -92,6 +94,7 @@ def read_abilities(document: dict[str, Any]) -> Abilities:
         bundles=bool(system & {"batch", "transaction"}),
         updates=risk.does("update"),
         versions=risk.versioning in ("versioned", "versioned-update"),
+        reads=risk.does("read"),
         found_by_id=frozenset(name for name, kind in kinds.items() if kind.searches("_id")),
         provenance=_provenance_road(kinds.get("Provenance")),
     )

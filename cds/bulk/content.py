@@ -32,6 +32,15 @@ def version_of(resource: Json) -> str | None:
     return version if isinstance(version, str) else None
 
 
+def complains(document: object) -> bool:
+    """Whether this is an OperationOutcome that tells of an error: whatever its status says, something was not done."""
+    if not isinstance(document, dict) or document.get("resourceType") != "OperationOutcome":
+        return False
+    issues = document.get("issue")
+    found = [one for one in issues if isinstance(one, dict)] if isinstance(issues, list) else []
+    return any(one.get("severity") in ("error", "fatal") for one in found)
+
+
 def _same(mine: Any, theirs: Any, base: str) -> bool:
     if isinstance(mine, dict):
         return isinstance(theirs, dict) and all(_same(value, theirs.get(name), base) for name, value in mine.items())

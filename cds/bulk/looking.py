@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from urllib.parse import quote
 
-from cds.bulk.content import Json
-from cds.bulk.run_folder import identifiers
+from cds.bulk.content import Json, complains
+from cds.bulk.run_folder import OWN_ID_SYSTEM, identifiers
 from cds.bulk.target import Answer, Target
 from cds.errors import DataUnavailable
 from cds.fhir.http import below
-from cds.risk.assessment import IDENTIFIER_SYSTEM
 
 IN_A_SEARCH = 40
 """Ids in one URL, which stays below 4,000 characters."""
@@ -38,15 +37,15 @@ async def read(target: Target, kind: str, ids: Iterable[str]) -> dict[str, Json]
     return {id_: _resource(answer, kind) for id_, answer in gathered if answer.status not in _ABSENT}
 
 
-async def by_identifier(target: Target, values: Sequence[str]) -> dict[str, list[Json]]:
-    """The RiskAssessments that bear these values of our identifier. Raises DataUnavailable."""
-    found: dict[str, list[Json]] = {value: [] for value in values}
-    for part in _parts(values):
-        tokens = ",".join(quote(f"{IDENTIFIER_SYSTEM}|{value}", safe="") for value in part)
+async def by_identifier(target: Target, ids: Sequence[str]) -> dict[str, list[Json]]:
+    """The RiskAssessments that bear these ids of ours as identifiers. Raises DataUnavailable."""
+    found: dict[str, list[Json]] = {id_: [] for id_ in ids}
+    for part in _parts(ids):
+        tokens = ",".join(quote(f"{OWN_ID_SYSTEM}|{id_}", safe="") for id_ in part)
         resources = await _search(target, "RiskAssessment", f"RiskAssessment?identifier={tokens}", len(part))
         for resource in {str(one.get("id")): one for one in resources}.values():  # a page may repeat one
-            for value in set(identifiers(resource)) & set(part):
-                found[value].append(resource)
+            for id_ in set(identifiers(resource, OWN_ID_SYSTEM)) & set(part):
+                found[id_].append(resource)
     return found
 
 
@@ -64,6 +63,10 @@ async def _search(target: Target, kind: str, query: str, expected: int) -> list[
     while link is not None:
         page = _resource(await target.ask("GET", link, headers=_STRICT), "Bundle")
         resources = [one["resource"] for one in _objects(page, "entry") if isinstance(one.get("resource"), dict)]
+        if any(complains(resource) for resource in resources):
+            raise DataUnavailable(
+                f"the FHIR server did not search {kind} to the end: it found some, and tells an error"
+            )
         found += [resource for resource in resources if resource.get("resourceType") == kind]
         pages += 1
         if pages > expected + 1 or len(found) > 2 * expected + 10:

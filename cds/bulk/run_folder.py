@@ -21,6 +21,10 @@ STANDING = ("final", "amended", "corrected")
 """The states of a result that holds."""
 RETRACTION = "entered-in-error"
 
+OWN_ID_SYSTEM = "urn:bedside:risk-assessment-id"
+"""Our id as an identifier, for a server that gives ids of its own: the other identifier is one for equal numbers, which
+a patient may have again as of another instant."""
+
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _VALUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # nothing that a search would read as its own
 _SUBJECT = re.compile(r"Patient/([A-Za-z0-9.-]{1,64})")
@@ -78,10 +82,14 @@ class RunFolder:
                         yield _entry(file.name, line, raw)
 
     def patients(self, spread: int = 20) -> list[str]:
-        """The ids of the first and the last patient and of so many between them."""
-        last = self.lines - 1
-        wanted = {0, last, *(round(last * step / (spread + 1)) for step in range(1, spread + 1))} if self.lines else ()
-        found = (entry for number, entry in enumerate(self.entries()) if number in wanted)
+        """The ids of the first and the last patient that have a result, and of so many between them.
+
+        Of retractions none: a patient that was removed is one reason for them, and they write where the result is.
+        """
+        last = sum(file.lines for file in self._files if file.name == RESULTS) - 1
+        wanted = {0, last, *(round(last * step / (spread + 1)) for step in range(1, spread + 1))}
+        results = islice(self.entries(), last + 1)
+        found = (entry for number, entry in enumerate(results) if number in wanted)
         return list(dict.fromkeys(patient_of(entry.resource) for entry in found))
 
 
@@ -102,11 +110,17 @@ def batches(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
         yield batch
 
 
-def identifiers(resource: Json) -> list[str]:
+def bearing_its_id(entry: Entry) -> Entry:
+    """The same line, with its id among its identifiers."""
+    own = {"system": OWN_ID_SYSTEM, "value": entry.id}
+    return Entry(entry.file, entry.line, {**entry.resource, "identifier": [*entry.resource["identifier"], own]})
+
+
+def identifiers(resource: Json, system: str = IDENTIFIER_SYSTEM) -> list[str]:
     """The values of our identifiers of a RiskAssessment; a server's resource may hold anything there."""
     held = resource.get("identifier")
     found = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
-    return [str(one.get("value")) for one in found if one.get("system") == IDENTIFIER_SYSTEM]
+    return [str(one.get("value")) for one in found if one.get("system") == system]
 
 
 def patient_of(resource: Json) -> str:

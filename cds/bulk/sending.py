@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from cds.bulk.content import Json
+from cds.bulk.content import Json, complains, version_of
 from cds.bulk.target import Answer, Target
 
 _MINIMAL = {"Prefer": "return=minimal"}
 _STATUS = re.compile(r"([1-5][0-9]{2})\b")
 _PLACE = re.compile(r"(?:^|/)[A-Za-z]+/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?/?$")
 _UNKNOWN = 0
+_SAID = (200, 201)
+"""What a server answers that has written; a 202 or 204 may come from anybody."""
 
 
 class Write(Struct, frozen=True):
@@ -26,7 +28,10 @@ class Write(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """`status` is HTTP's for this write alone, 0 where the server did not say. `id` and `version` as it told them."""
+    """`status` is HTTP's for this write alone, 0 where the server did not say. `id` and `version` as it told them.
+
+    It did not say, either, where a proxy or a sign-in page answered in its place, or with a 2xx that tells nothing.
+    """
 
     status: int
     id: str | None = None
@@ -38,7 +43,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        return self.status in (200, 201)
+        return self.status in _SAID
 
     @property
     def passing(self) -> bool:
@@ -54,19 +59,6 @@ async def send(target: Target, writes: Sequence[Write], *, bundles: bool) -> lis
             return _entries(answer, len(writes))
         # It takes no Bundle, not this one, or breaks on one of its entries: one by one each tells for itself.
     return list(await asyncio.gather(*(_alone(target, write) for write in writes)))
-
-
-async def insist(target: Target, writes: Sequence[Write], *, bundles: bool) -> list[Outcome]:
-    """As `send`, with those sent again that may pass."""
-    outcomes = await send(target, writes, bundles=bundles)
-    for attempt in range(target.patience.tries - 1):
-        left = [number for number, outcome in enumerate(outcomes) if outcome.passing]
-        if not left:
-            break
-        await target.rest(attempt)
-        for number, outcome in zip(left, await send(target, [writes[n] for n in left], bundles=bundles), strict=True):
-            outcomes[number] = outcome
-    return outcomes
 
 
 def _bundle(writes: Sequence[Write]) -> Json:
@@ -97,6 +89,8 @@ def _outcome_of(response: object, *, repeated: bool) -> Outcome:
     said = response if isinstance(response, dict) else {}
     status = _STATUS.match(str(said.get("status", "")))
     number = int(status[1]) if status else _UNKNOWN
+    if _written(number) and (number not in _SAID or complains(said.get("outcome"))):
+        return Outcome(_UNKNOWN, repeated=repeated)
     return Outcome(number, _id(said.get("location")), _version(said.get("etag")), repeated=repeated)
 
 
@@ -107,13 +101,31 @@ async def _alone(target: Target, write: Write) -> Outcome:
     if write.unless:
         headers["If-None-Exist"] = write.unless
     answer = await target.ask(write.method, write.place, write.resource, headers)
-    body = answer.json() if answer.status in (200, 201) else None
-    resource = body if body is not None and body.get("resourceType") not in (None, "OperationOutcome") else {}
-    meta = resource.get("meta")
-    version = _version(answer.headers.get("etag")) or (meta.get("versionId") if isinstance(meta, dict) else None)
+    if not _written(answer.status):
+        return Outcome(answer.status, final=answer.status >= 500, repeated=answer.repeated)
+    body = answer.json() if answer.body.strip() else {}
     place = answer.headers.get("location") or answer.headers.get("content-location")
-    id_ = _id(place) or resource.get("id")
-    return Outcome(answer.status, id_, version, final=answer.status >= 500, repeated=answer.repeated)
+    if answer.status not in _SAID or body is None or complains(body) or not _tells(answer, write, body):
+        return Outcome(_UNKNOWN, repeated=answer.repeated)
+    resource = body if body.get("resourceType") == write.resource["resourceType"] else {}
+    version = _version(answer.headers.get("etag")) or version_of(resource)
+    return Outcome(answer.status, _id(place) or resource.get("id"), version, repeated=answer.repeated)
+
+
+def _written(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _tells(answer: Answer, write: Write, body: Json) -> bool:
+    """Whether it speaks of this write: by what it keeps, where, or in which version.
+
+    One that a conditional create found already may be told by its status alone; where it is, is looked up in any case.
+    """
+    if any(answer.headers.get(name) for name in ("etag", "location", "content-location")):
+        return True
+    if write.unless and (not body or body.get("resourceType") == "OperationOutcome"):
+        return True
+    return bool(body.get("resourceType") == write.resource["resourceType"])
 
 
 def _id(place: object) -> str | None:

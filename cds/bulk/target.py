@@ -4,13 +4,13 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from cds.bulk.content import Json
+from cds.bulk.pace import http_date
 from cds.errors import DataUnavailable, TokenRejected
 from cds.fhir.exchange import ServerFailed, exchange
 from cds.fhir.http import Http
@@ -113,11 +113,13 @@ class Target:
         self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], refused: str | None = None
     ) -> tuple[Answer, str | None]:
         """The answer, and the token that was shown for it."""
+        sent = 0
         for attempt in range(self.patience.tries):
-            token = await self._token(refused)
             try:
+                token = await self._token(refused)
+                sent += 1
                 answer = await self._send(method, url, content, headers, token)
-                return answer._replace(repeated=attempt > 0), token
+                return answer._replace(repeated=sent > 1), token
             except ServerFailed as fault:
                 failed = fault
             if attempt + 1 < self.patience.tries:
@@ -127,9 +129,17 @@ class Target:
         raise DataUnavailable(failed.message)
 
     async def _token(self, refused: str | None) -> str | None:
-        """The newest; one that was refused is replaced once, however many requests hear that it is."""
+        """The newest; one that was refused is replaced once, however many requests hear that it is.
+
+        Raises ServerFailed when there is none for now, and what `access` raises when there is none to be had.
+        """
         async with self._renewing:
-            self._newest = await self._access.token(fresh=refused is not None and refused == self._newest)
+            try:
+                self._newest = await self._access.token(fresh=refused is not None and refused == self._newest)
+            except TokenRejected:
+                raise
+            except DataUnavailable as fault:
+                raise ServerFailed(fault.message) from None
             return self._newest
 
     async def _send(
@@ -162,8 +172,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     said = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", said):
         return float(said)
-    try:
-        until, now = parsedate_to_datetime(said), parsedate_to_datetime(headers["date"])
-        return max((until - now).total_seconds(), 0.0)
-    except (KeyError, ValueError, TypeError):
-        return None
+    until, now = http_date(said), http_date(headers.get("date", ""))
+    return None if until is None or now is None else max((until - now).total_seconds(), 0.0)

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, structs
@@ -55,24 +57,31 @@ class WriteProgress:
     def __init__(self, folder: Path, base: str) -> None:
         self.path = folder / f"write-{sha256(base.encode()).hexdigest()[:16]}.jsonl"
         self._known: dict[str, Known] = {}
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._waiting: list[Noted] = []
         if self.path.exists():
-            self._read(self.path.read_bytes())
+            try:
+                self._read(self.path.read_bytes())
+            except OSError as error:
+                raise self._unusable(error) from None
 
     def __enter__(self) -> "WriteProgress":
         try:
-            file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b")
+            file = FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+")
         except OSError as error:
-            raise RunUnusable(f"{self.path}: {error.strerror}; the run's folder must be writable") from None
+            raise self._unusable(error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
             raise RunUnusable(f"{self.path}: another `bedside write` is at work on this folder") from None
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
-        os.fsync(file.fileno())
+        try:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
+            os.fsync(file.fileno())
+        except OSError as error:
+            file.close()
+            raise self._unusable(error) from None
         self._known.clear()
         self._read(content)
         self._file = file
@@ -82,7 +91,8 @@ class WriteProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what `keep` was told to bring to the disk is there, or it raised
+                self._file.close()
             self._file = None
 
     def of(self, id_: str) -> Known | None:
@@ -94,12 +104,25 @@ class WriteProgress:
         self._waiting.append(noted)
 
     def keep(self) -> None:
-        """Bring all that was noted to the disk, in one write."""
+        """Bring all that was noted to the disk; it waits for the next time where the disk takes it not. RunUnusable."""
         if self._file is not None and self._waiting:
-            self._file.write(b"".join(msgspec.json.encode(noted) + b"\n" for noted in self._waiting))
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._append(self._file, b"".join(msgspec.json.encode(noted) + b"\n" for noted in self._waiting))
         self._waiting.clear()
+
+    def _append(self, file: FileIO, lines: bytes) -> None:
+        """All of it or nothing."""
+        before, left = os.fstat(file.fileno()).st_size, memoryview(lines)
+        try:
+            while left:
+                left = left[file.write(left) or 0 :]
+            os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                file.truncate(before)
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> RunUnusable:
+        return RunUnusable(f"{self.path}: {error.strerror}; the run's folder must be writable, with room for progress")
 
     def _read(self, content: bytes) -> None:
         for line in content.split(b"\n")[:-1]:

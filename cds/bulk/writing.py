@@ -1,6 +1,6 @@
 """Writes a finished run's results to a FHIR server so that nothing is doubled, whenever it is run again (B28)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from cds.bulk.capability import Abilities
@@ -8,14 +8,13 @@ from cds.bulk.content import Json, version_of
 from cds.bulk.deciding import WRITES, Step, decide
 from cds.bulk.looking import by_id, by_identifier, read
 from cds.bulk.provenance import Activity
-from cds.bulk.run_folder import Entry, RunFolder, batches
+from cds.bulk.run_folder import OWN_ID_SYSTEM, Entry, RunFolder, batches, bearing_its_id
 from cds.bulk.sending import Outcome, Write, send
 from cds.bulk.tally import Became, Tally
 from cds.bulk.target import Target
 from cds.bulk.telling import Made, tell
 from cds.bulk.write_progress import Noted, WriteProgress
 from cds.errors import BedsideError
-from cds.risk.assessment import IDENTIFIER_SYSTEM
 
 BATCH = 50
 _RISK = "RiskAssessment"
@@ -67,14 +66,26 @@ class Writing:
 
     async def _through(self, tally: Tally, each: Callable[[list[Entry], Tally], Awaitable[None]]) -> Tally:
         try:
-            for batch in batches(self._run.entries(), self._size):
+            for batch in batches(self._entries(), self._size):
                 await each(batch, tally)
                 self._report(tally)
         except BedsideError as fault:
             tally.stopped = fault.message
         finally:
-            self._progress.keep()
+            self._keep_all(tally)
         return tally
+
+    def _entries(self) -> Iterator[Entry]:
+        """As they are sent on this road."""
+        entries = self._run.entries()
+        return entries if self._abilities.road == "put" else map(bearing_its_id, entries)
+
+    def _keep_all(self, tally: Tally) -> None:
+        """What was written is counted whether or not the disk takes its note: the next run asks the server."""
+        try:
+            self._progress.keep()
+        except BedsideError as fault:
+            tally.stopped = tally.stopped or fault.message
 
     async def _foresee(self, batch: list[Entry], tally: Tally) -> None:
         for one in await self._due(batch, tally):
@@ -131,7 +142,8 @@ class Writing:
                 continue
             there = kept[0] if kept else None
             known = self._progress.of(entry.id)
-            step = decide(entry, there, known, self._target.base, overwrite=self._overwrite)
+            ended = self._run.recorded
+            step = decide(entry, there, known, self._target.base, ended, overwrite=self._overwrite)
             if step not in WRITES:
                 self._left_alone(entry, step, there, tally)
             elif there is not None and not self._abilities.updates:
@@ -143,17 +155,24 @@ class Writing:
     async def _look(self, entries: list[Entry]) -> dict[str, list[Json]]:
         """What the server keeps of each, by our id."""
         if self._abilities.road == "put":
-            searchable = _RISK in self._abilities.found_by_id
-            by = await by_id(self._target, _RISK, [entry.id for entry in entries], searchable=searchable)
-            found = {id_: [resource] for id_, resource in by.items()}
+            found = {id_: [resource] for id_, resource in (await self._look_by_id(entries)).items()}
         else:
-            values = await by_identifier(self._target, [entry.value for entry in entries])
-            found = {entry.id: values[entry.value] for entry in entries if values[entry.value]}
+            found = await by_identifier(self._target, [entry.id for entry in entries])
+            found = {id_: resources for id_, resources in found.items() if resources}
         # A search may lag behind the writes that a killed run made just now; a read does not.
         known = {entry.id: self._progress.of(entry.id) for entry in entries if entry.id not in found}
         lost = {one.server_id: id_ for id_, one in known.items() if one is not None and one.server_id}
         again = await read(self._target, _RISK, lost)
         return found | {lost[server_id]: [resource] for server_id, resource in again.items()}
+
+    async def _look_by_id(self, entries: list[Entry]) -> dict[str, Json]:
+        searchable = _RISK in self._abilities.found_by_id
+        found = await by_id(self._target, _RISK, [entry.id for entry in entries], searchable=searchable)
+        if not searchable or not self._abilities.reads:
+            return found
+        # A result that no search finds is created, and by its id it is one; a retraction would be lost for good.
+        missed = [entry.id for entry in entries if entry.retracts and entry.id not in found]
+        return found | await read(self._target, _RISK, missed)
 
     def _left_alone(self, entry: Entry, step: Step, there: Json | None, tally: Tally) -> None:
         if step == "changed there":
@@ -202,7 +221,7 @@ class Writing:
         resource = one.entry.resource
         if self._conditional(one):
             without_id = {name: value for name, value in resource.items() if name != "id"}
-            return Write("POST", _RISK, without_id, unless=f"identifier={IDENTIFIER_SYSTEM}|{one.entry.value}")
+            return Write("POST", _RISK, without_id, unless=f"identifier={OWN_ID_SYSTEM}|{one.entry.id}")
         id_ = resource["id"] if one.there is None else str(one.there.get("id"))
         version = version_of(one.there) if one.there is not None and self._abilities.versions else None
         return Write("PUT", f"{_RISK}/{id_}", {**resource, "id": id_}, if_match=f'W/"{version}"' if version else None)

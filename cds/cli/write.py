@@ -62,13 +62,14 @@ def write(
         if not dry_run:
             note_done(settings, "batch-write", {**noted, "state": "begins"})  # what nobody can record is not written
         tally = asyncio.run(write_back(folder, base, tokens, wanted, report))
-        if not dry_run:
-            counts = {name: str(value) for name, value in tally.told().items() if type(value) is int}
-            note_done(settings, "batch-write", {**noted, "state": "ended", **counts})
     if json:
         typer.echo(msgspec.json.encode(tally.told()).decode())
     else:
         _print(tally, provenance=provenance)
+    with told():  # after the counts are told: the disk that stopped the run may be the ledger's too
+        if not dry_run:
+            counts = {name: str(value) for name, value in tally.told().items() if type(value) is int}
+            note_done(settings, "batch-write", {**noted, "state": "ended", **counts})
     if not tally.clean:
         raise typer.Exit(FAILED if tally.stopped else REJECTS)
 

@@ -11,6 +11,7 @@ from fhir.resources.R4B.provenance import Provenance
 from starlette.responses import JSONResponse, Response
 
 from cds.bulk.capability import read_abilities
+from cds.bulk.run_folder import OWN_ID_SYSTEM
 from cds.bulk.tally import Tally
 from cds.bulk.target import NoAccess, Patience, Target, retry_after
 from cds.bulk.write_back import Wanted, write_back
@@ -63,6 +64,34 @@ def test_conditional_create_where_the_server_gives_the_ids(
     assert written_once(server)
 
 
+def sent(result: Json) -> Json:
+    """As it goes to a server that gives the ids."""
+    return {**result, "identifier": [*result["identifier"], {"system": OWN_ID_SYSTEM, "value": result["id"]}]}
+
+
+@pytest.mark.proves("D34", "the next month's equal numbers are a result of their own: the older stays final, unchanged")
+@pytest.mark.parametrize("wanted", [{}, {"overwrite": True}], ids=["plain", "overwrite"])
+def test_equal_numbers_of_another_instant_are_another_result(tmp_path: Path, wanted: Json) -> None:
+    server, results = shelf(road="conditional"), assessments()
+    write(server, run_folder(tmp_path / "november", results))
+    november = dict(server.kept["RiskAssessment"])
+    later = [
+        {**one, "id": f"december-{n}", "occurrenceDateTime": "2026-12-22T14:02:00Z"} for n, one in enumerate(results)
+    ]
+    folder = run_folder(tmp_path / "december", later, finished="2026-12-22T15:00:00Z")
+    tally = write(server, folder, **wanted)
+    assert (tally.clean, tally.became["created"]) == (True, len(results))
+    assert {**server.kept["RiskAssessment"], **november} == server.kept["RiskAssessment"]
+    assert (len(server.kept["RiskAssessment"]), {one["status"] for one in november.values()}) == (
+        2 * len(results),
+        {"final"},
+    )
+    assert write(server, folder, **wanted).unchanged == len(results)
+    assert {one["identifier"][0]["value"] for one in november.values()} == {
+        one["identifier"][0]["value"] for one in server.kept["RiskAssessment"].values()
+    }
+
+
 @pytest.mark.proves("D34", "a retraction finds what was written by its identifier, and keeps the server's own id")
 def test_a_retraction_goes_to_the_id_that_the_server_gave(tmp_path: Path) -> None:
     server, results = shelf(road="conditional"), assessments()
@@ -70,7 +99,7 @@ def test_a_retraction_goes_to_the_id_that_the_server_gave(tmp_path: Path) -> Non
     tally = write(server, run_folder(tmp_path / "second", [], [retracted(one) for one in results[:2]]))
     assert (tally.became["retracted"], tally.became["nothing there"]) == (1, 1)
     (gone,) = [one for one in server.shown().values() if one["status"] == "entered-in-error"]
-    assert {**gone, "id": results[1]["id"]} == retracted(results[1])
+    assert {**gone, "id": results[1]["id"]} == sent(retracted(results[1]))
 
 
 def test_without_updates_a_retraction_fails_and_says_so(tmp_path: Path) -> None:
@@ -83,7 +112,7 @@ def test_without_updates_a_retraction_fails_and_says_so(tmp_path: Path) -> None:
 def test_two_of_one_identifier_are_left_to_somebody(tmp_path: Path) -> None:
     server, results = shelf(road="conditional"), assessments()
     for id_ in ("one", "two"):
-        server.kept["RiskAssessment"][id_] = {**results[0], "id": id_, "meta": {"versionId": "1"}}
+        server.kept["RiskAssessment"][id_] = {**sent(results[0]), "id": id_, "meta": {"versionId": "1"}}
     tally = write(server, run_folder(tmp_path / "run", results))
     assert (tally.failed, tally.became["created"]) == (1, len(results) - 1)
     assert "more than one" in tally.listed[0].why
@@ -256,12 +285,14 @@ def test_a_change_that_comes_between_is_not_overwritten(tmp_path: Path) -> None:
     assert server.kept["RiskAssessment"][late["id"]] == theirs
 
 
-def test_a_result_that_somebody_saved_from_the_chart_is_found_by_its_identifier(tmp_path: Path) -> None:
+def test_a_result_that_somebody_saved_from_the_chart_stays_as_it_is(tmp_path: Path) -> None:
+    """It is of the instant at which they looked, under its numbers' identifier; the run's stands beside it."""
     server, results = shelf(road="conditional"), assessments()
-    server.kept["RiskAssessment"]["saved"] = {**results[0], "id": "saved", "meta": {"versionId": "1"}}
+    saved = {**results[0], "id": "saved", "occurrenceDateTime": "2026-11-20T09:00:00Z", "meta": {"versionId": "1"}}
+    server.kept["RiskAssessment"]["saved"] = saved
     tally = write(server, run_folder(tmp_path / "run", results))
-    assert (tally.became["created"], tally.unchanged) == (len(results) - 1, 1)
-    assert tally.provenance["written"] == len(results) - 1
+    assert (tally.became["created"], tally.clean) == (len(results), True)
+    assert server.kept["RiskAssessment"]["saved"] == saved
 
 
 @pytest.mark.proves("D34", "neither road stated: refused before anything is written, with what is lacking")
@@ -294,6 +325,7 @@ def test_metadata_that_is_none_is_said_to_be_none(document: Json) -> None:
         ({"retry-after": "Sun, 22 Nov 2026 14:00:30 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, 30),
         ({"retry-after": "Sun, 22 Nov 2026 13:00:00 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, 0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999 00:00:00 GMT", "date": "Sun, 22 Nov 2026 14:00:00 GMT"}, None),
         ({}, None),
     ],
 )

@@ -97,6 +97,7 @@ def test_the_command_says_so_and_ends_with_2(tmp_path: Path) -> None:
     assert (plain.returncode, "https" in plain.stderr) == (2, True)
 
 
+ENDED = "2026-11-22T15:00:00Z"
 OLDER = assessments()[0]
 MINE: Json = {"id": "a", "status": "final", "basis": [{"reference": "Observation/1"}], "at": "2026-11-22T14:02:00Z"}
 
@@ -145,9 +146,36 @@ def test_what_a_server_adds_is_no_difference_and_what_somebody_changes_is(theirs
 def test_what_is_ours_is_updated_and_what_is_not_stands(there: Json | None, known: Known | None, step: str) -> None:
     entry = Entry("RiskAssessment.ndjson", 1, {**OLDER, "note": [{"text": "Late."}]} if there else OLDER)
     kept = None if there is None else {**OLDER, **there}
-    assert decide(entry, kept, known, "https://a") == step
+    assert decide(entry, kept, known, "https://a", ENDED) == step
     if step == "changed there":
-        assert decide(entry, kept, known, "https://a", overwrite=True) == ("create" if kept is None else "update")
+        assert decide(entry, kept, known, "https://a", ENDED, overwrite=True) == (
+            "create" if kept is None else "update"
+        )
+
+
+OTHER = {"identifier": [{"system": IDENTIFIER_SYSTEM, "value": "other-numbers"}], "note": []}
+
+
+@pytest.mark.proves("D34", "an older run neither overwrites nor retracts what a later one wrote, or a person edited")
+@pytest.mark.parametrize(
+    ("there", "ours"),
+    [
+        ({}, True),
+        ({"meta": {"lastUpdated": "2026-11-22T15:59:59+01:00"}}, True),
+        ({"meta": {"lastUpdated": "2026-11-25T15:00:00Z"}}, False),
+        ({"meta": {"lastUpdated": "yesterday"}}, False),
+        ({"occurrenceDateTime": "2026-11-22T14:01:00Z"}, True),
+        ({"occurrenceDateTime": "2026-11-22T14:03:00Z"}, False),
+        ({"occurrenceDateTime": None}, False),
+        ({"subject": {"reference": "Patient/somebody-else"}}, False),
+        ({"status": "amended"}, False),
+    ],
+)
+@pytest.mark.parametrize("retracts", [False, True], ids=["result", "retraction"])
+def test_a_result_with_other_numbers_is_ours_when_it_is_older(there: Json, ours: bool, retracts: bool) -> None:
+    entry = Entry("RiskAssessment.ndjson", 1, retracted(OLDER) if retracts else OLDER)
+    step = decide(entry, {**OLDER, **OTHER, **there}, None, "https://a", ENDED)
+    assert step == (("retract" if retracts else "update") if ours else "changed there")
 
 
 def test_progress_is_read_up_to_the_line_in_which_a_kill_fell(tmp_path: Path) -> None:
