@@ -48,8 +48,11 @@ class Record(Struct, kw_only=True):
 
 
 class _Finished(Struct, frozen=True):
+    """`address`: which of the files that a manifest had in this place; empty in journals of earlier versions."""
+
     name: str
     kept: Kept
+    address: str = ""
 
 
 class Checkpoint:
@@ -72,7 +75,7 @@ class Checkpoint:
         record = read_record(folder)
         names = {one.name: one for one in record.files}
         for done in _journal(folder / JOURNAL):
-            if done.name in names:
+            if done.name in names and done.address in ("", names[done.name].address):
                 names[done.name].kept = done.kept
         for one in record.files:
             if one.kept is not None and _size(folder / one.name) != one.kept.bytes:
@@ -90,7 +93,7 @@ class Checkpoint:
         new = not path.exists()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, b"\n" + msgspec.json.encode(_Finished(entry.name, kept)) + b"\n")
+            os.write(descriptor, b"\n" + msgspec.json.encode(_Finished(entry.name, kept, entry.address)) + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
