@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from cds.batch.sources import MIXED
 from cds.bulk.asking import BulkServer
 from cds.bulk.event_log import EventLog
 from cds.bulk.failed import ExportFailed
@@ -196,14 +197,14 @@ class _File:
         self.tag = ""
         if entry.size is not None and found.bytes != entry.size:
             raise _Differs(f"the manifest says {entry.size} bytes, the file has {found.bytes}")
-        if entry.count is not None and found.lines != entry.count and not self._has_headers(found.lines):
+        if entry.count is not None and found.lines not in (entry.count, self._without_headers(entry.count)):
             raise _Differs(f"the manifest says {entry.count} resources, the file has {found.lines}")
         if not self.part.ends_whole:
             raise _Differs("it ends in the middle of a resource")
 
-    def _has_headers(self, lines: int) -> bool:
-        """A file by patient has a header before each patient's block, which a server may or may not count."""
-        return self.entry.type == "ByPatient" and self.entry.count is not None and lines > self.entry.count
+    def _without_headers(self, count: int) -> int:
+        """As many lines, where a server does not count the header before each patient's block."""
+        return count + (self.part.headers if self.entry.type == MIXED else 0)
 
     def _gone(self, status: int, link: Link) -> FileFailed:
         why = f"{self.entry.name}: the server answered {status}, also after the manifest was read again"

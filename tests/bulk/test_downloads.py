@@ -170,6 +170,32 @@ def test_lines_do_not_depend_on_where_pieces_end(lines: list[bytes]) -> None:
     assert found.lines == sum(bool(line.strip(blank)) for line in content.split(b"\n"))
 
 
+NAMED = b'{"resourceType":"Patient","id":"p3","name":[{"family":"x"},{"family":"y"}],"birthDate":"1950-01-01"}\n'
+
+
+@pytest.mark.proves("B20", "a file cut after an inner brace, with the lines that the manifest says, is not whole")
+def test_a_brace_is_not_the_end_of_a_resource(unsigned: BulkDouble, out: Path) -> None:
+    whole = ndjson(patients(2)) + NAMED
+    unsigned.add("output", "Patient.1", whole[: whole.index(b',{"family":"y"')], count=3)
+    with pytest.raises(ExportFailed, match="middle of a resource"):
+        fetched(unsigned, out)
+    unsigned.files["Patient.1"] = whole
+    assert fetched(unsigned, out).resources == 3
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_the_last_line_is_read_wherever_pieces_end(tmp_path: Path, step: int) -> None:
+    content = b'\xef\xbb\xbf{"resourceType":"Parameters"}\r\n\n' + NAMED
+    ends = {}
+    for end in (len(content), len(content) - 3, content.index(b',{"family":"y"')):
+        part = Part(tmp_path / "lines")
+        for start in range(0, end, step):
+            part.write(content[start : min(start + step, end)])
+        ends[end] = (part.ends_whole, part.headers, part.found().lines)
+        part.drop()
+    assert list(ends.values()) == [(True, 1, 2), (False, 1, 2), (False, 1, 2)]
+
+
 def test_an_empty_file_is_a_file(unsigned: BulkDouble, out: Path) -> None:
     unsigned.add("output", "Patient.1", b"", count=0)
     assert fetched(unsigned, out).resources == 0
@@ -186,6 +212,17 @@ def test_files_by_patient_have_headers(unsigned: BulkDouble, out: Path, count: i
     unsigned.manifest["output"] = [{"url": f"{unsigned.origin}/files/x", "continuesInFile": "y"} | counted]
     fetched(unsigned, out)
     assert contents(out) == {"ByPatient.0001.ndjson": content}
+
+
+@pytest.mark.proves("B16", "by patient: a lost resource is not made good by the headers")
+def test_headers_do_not_stand_in_for_a_lost_resource(unsigned: BulkDouble, out: Path) -> None:
+    headers = [{"resourceType": "Parameters", "parameter": [{"name": name}]} for name in ("a", "b")]
+    unsigned.files["x"] = ndjson([headers[0], *patients(2), headers[1], *patients(1, 2)])
+    unsigned.manifest["output"] = [{"url": f"{unsigned.origin}/files/x", "count": 4}]
+    with pytest.raises(ExportFailed, match="4 resources, the file has 5"):
+        fetched(unsigned, out)
+    unsigned.files["x"] += ndjson(patients(1, 3))
+    assert fetched(unsigned, out).files == 1
 
 
 @pytest.mark.proves(
