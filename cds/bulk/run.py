@@ -10,9 +10,10 @@ from itertools import count
 import msgspec
 from msgspec import Struct
 
+from cds.bulk.answered import FileFailed
 from cds.bulk.asking import BulkServer
 from cds.bulk.checkpoint import Checkpoint
-from cds.bulk.downloads import Downloads, FileFailed
+from cds.bulk.downloads import Downloads
 from cds.bulk.ending import Exported, delete, exported, severities
 from cds.bulk.event_log import EventLog
 from cds.bulk.failed import ExportFailed, NotThisExport
@@ -164,7 +165,8 @@ class Run:
                         return
 
         return Downloads(
-            self.server, http, self.book.folder, lanes, self.pace, self.log, lambda entry: self.plan.links[entry.name],
+            self.server, http, self.book.folder, lanes, status.deadline, self.pace, self.log,
+            lambda entry: self.plan.links[entry.name],
             renew, lambda size: self._tell(tell, bytes=self.told.bytes + size),
         )  # fmt: skip
 
