@@ -78,7 +78,6 @@ def export_files(
             "partial": partial, "output_format": output_format, "post": post, "commas": commas, "lenient": lenient,
             "separate_status": separate_status}  # fmt: skip
     with told():
-        deadline = _deadline(days)
         level = level_of(group, patient_level=patient_level, system=system)
         request = asked_for(site, level, group, models, types, since=since, until=until, filters=filters,
                             filter_codes=filter_codes, patients=patients, rest=rest)  # fmt: skip
@@ -88,7 +87,7 @@ def export_files(
             err.print(_run(cancel(server, pace, out=folder if folder.exists() else None, url=adopt), folder))
             raise typer.Exit
         with Bar(quiet=json) as bar:
-            work = export(request, folder, server=server, pace=pace, at_once=at_once, deadline=deadline,
+            work = export(request, folder, server=server, pace=pace, at_once=at_once, deadline=_deadline(days),
                           adopt=adopt, keep=keep, tell=bar.show)  # fmt: skip
             done = _run(work, folder)
     _print(done, json=json)
