@@ -83,7 +83,7 @@ class BulkServer:
             if status == 401 and token is not None and refused is None:
                 refused = token
             elif status in _MOVED and method == "GET" and (target := told.get("location")):
-                url = urljoin(url, target)
+                url = joined(url, target, what)
             else:
                 return Answer(status, told, body)
         raise ExportFailed(f"{what} is redirected without end")
@@ -102,7 +102,7 @@ class BulkServer:
                 if found.status == 401 and token is not None and refused is None:
                     refused = token
                 elif found.status in _MOVED and (target := found.headers.get("location")):
-                    url = urljoin(url, target)
+                    url = joined(url, target, what)
                 else:
                     yield found, token is not None
                     return
@@ -110,6 +110,14 @@ class BulkServer:
 
     async def _token(self, url: str, refused: str | None) -> str | None:
         return await self._access.token(refused=refused) if self.is_own(url) else None
+
+
+def joined(url: str, link: str, what: str) -> str:
+    """Where a link of the server leads. Raises ExportFailed when nobody can read it."""
+    try:
+        return urljoin(url, link)
+    except ValueError:
+        raise ExportFailed(f"the server gives no usable URL for {what}") from None
 
 
 def _bearer(token: str | None) -> dict[str, str]:

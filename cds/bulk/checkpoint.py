@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cds.batch.durable import settle
 from cds.bulk.failed import ExportFailed, NotThisExport
-from cds.bulk.plan import Entry, Kept
+from cds.bulk.plan import Entry, Kept, digests_of
 
 FILE = "export.json"
 JOURNAL = "finished.ndjson"
@@ -27,6 +27,7 @@ State = Literal["running", "complete", "cancelled"]
 class Record(Struct, kw_only=True):
     """`export.json`. `status_url` stands there until the server has been told that its files are not needed any more.
 
+    `status_digest` (SHA-256) says afterwards which it was.
     `severities`: the issues of the export's own OperationOutcomes, by severity.
     """
 
@@ -39,6 +40,7 @@ class Record(Struct, kw_only=True):
     began: datetime
     ended: datetime | None = None
     status_url: str | None = None
+    status_digest: str = ""
     separate_status: bool = False
     adopted: bool = False
     transaction_time: str | None = None
@@ -46,10 +48,17 @@ class Record(Struct, kw_only=True):
     files: list[Entry] = []
     severities: dict[str, int] = {}
 
+    def status_known_as(self) -> str:
+        """SHA-256 of the status URL, also when the server has nothing of it any more; empty when that is not known."""
+        return digests_of(self.status_url)[0] if self.status_url is not None else self.status_digest
+
 
 class _Finished(Struct, frozen=True):
+    """`address`: which of the files that a manifest had in this place; empty in journals of earlier versions."""
+
     name: str
     kept: Kept
+    address: str = ""
 
 
 class Checkpoint:
@@ -72,7 +81,7 @@ class Checkpoint:
         record = read_record(folder)
         names = {one.name: one for one in record.files}
         for done in _journal(folder / JOURNAL):
-            if done.name in names:
+            if done.name in names and done.address in ("", names[done.name].address):
                 names[done.name].kept = done.kept
         for one in record.files:
             if one.kept is not None and _size(folder / one.name) != one.kept.bytes:
@@ -90,7 +99,7 @@ class Checkpoint:
         new = not path.exists()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, b"\n" + msgspec.json.encode(_Finished(entry.name, kept)) + b"\n")
+            os.write(descriptor, b"\n" + msgspec.json.encode(_Finished(entry.name, kept, entry.address)) + b"\n")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -105,6 +114,7 @@ class Checkpoint:
 
     def forget_status(self) -> None:
         """The server has nothing of this export any more."""
+        self.record.status_digest = self.record.status_known_as()
         self.record.status_url = None
         self.save()
 

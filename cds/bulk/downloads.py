@@ -1,66 +1,47 @@
 """Fetches one file of an export until it is whole on the disk: cut off, refused for a while or expired on the way."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct
 
+from cds.batch.sources import MIXED
+from cds.bulk.answered import Differs, Expired, FileFailed, MayPass, fault_of, refuse_page, strong_tag
 from cds.bulk.asking import BulkServer
 from cds.bulk.event_log import EventLog
-from cds.bulk.failed import ExportFailed
 from cds.bulk.lanes import Lanes
-from cds.bulk.outcomes import in_codes, read_issues
 from cds.bulk.pace import Pace
 from cds.bulk.part import Part
 from cds.bulk.plan import Entry, Kept, Link
+from cds.bulk.trials import Trials
 from cds.bulk.unpacking import MAGIC, BadlyPacked, Gunzip
 from cds.errors import DataUnavailable
 from cds.fhir.http import Http, NeverAsked
 from cds.fhir.stream import Streamed
 
-TRIES = 8
-"""Failures in a row in which nothing more of the file came."""
-BUSY = 100
-"""Answers of 429 for one file: whoever says it still works, and asks for time."""
 SECOND_LOOKS = 1
 """How often a file that is not what the manifest says is fetched again: an end of a stream may have been a cut."""
-OUTCOME_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
-class FileFailed(ExportFailed):
-    """One file cannot be had, or is not what the manifest says. The others can."""
-
-
-class _MayPass(Exception):
-    """Not this time. `headers` may say when; `status` None: the network's fault."""
-
-    def __init__(self, why: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(why)
-        self.why, self.status, self.headers = why, status, headers or {}
-
-
-class _Expired(Exception):
-    """The link leads nowhere any more."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-class _Differs(Exception):
-    """What came is not what the manifest says."""
+LONGEST_ANSWER = timedelta(hours=24)
+"""A server that sends a byte now and then sends no file."""
 
 
 class Downloads(Struct, frozen=True):
-    """What every file is fetched with. `renew` reads the manifest again, unless it has been since `link` was read."""
+    """What every file is fetched with. After `deadline` nothing is waited for.
+
+    `renew` reads the manifest again, unless it has been since `link` was read.
+    """
 
     server: BulkServer
     http: Http
     folder: Path
     lanes: Lanes
+    deadline: datetime
     pace: Pace
     log: EventLog
     link: Callable[[Entry], Link]
@@ -86,38 +67,46 @@ class _File:
     def __init__(self, downloads: Downloads, entry: Entry) -> None:
         self.to, self.entry = downloads, entry
         self.part = Part(downloads.folder / entry.name)
+        self.trials = Trials()
         self.tag = ""
         """The strong ETag under which the rest may be asked for; empty: it is begun anew."""
 
     async def fetch(self) -> Kept:
-        failures = differing = busy = 0
+        differing = 0
         renewed = False
         while True:
             link = await self._link()
-            before = self.part.size if self.tag else 0
             try:
                 await self._attempt(link)
-            except _Differs as fault:
+            except Differs as fault:
                 if differing >= SECOND_LOOKS:
                     raise FileFailed(f"{self.entry.name}: {fault}") from None
                 differing += 1
-            except _Expired as fault:
+            except Expired as fault:
                 if renewed:
                     raise self._gone(fault.status, link) from None
                 renewed = True
                 await self.to.renew(self.entry, link)
-            except _MayPass as fault:
-                failures = 0 if self.tag and self.part.size > before else failures + (fault.status != 429)
-                busy += fault.status == 429
-                if failures >= TRIES or busy >= BUSY:
-                    times = max(failures, busy)
-                    raise FileFailed(f"{self.entry.name}: {fault.why}, {times} times", status=fault.status) from None
-                self.to.log.download_error(self.entry, fault.why, fault.status)
-                await self.to.pace.sleep(self.to.pace.wait(fault.headers, failures))
+            except MayPass as fault:
+                await self._wait(fault)
             else:
                 kept = await self.part.settle()
                 self.to.log.download_complete(self.entry, kept)
                 return kept
+
+    async def _wait(self, fault: MayPass) -> None:
+        """Until it is worth asking again. Raises FileFailed when it is no use any more."""
+        turn = self.trials.after(fault, self.part.size if self.tag else 0)
+        if turn is None:
+            raise FileFailed(f"{self.entry.name}: {fault.why}, {self.trials.times} times", status=fault.status)
+        self._refuse_late()
+        self.to.log.download_error(self.entry, fault.why, fault.status)
+        left = (self.to.deadline - self.to.pace.clock()).total_seconds()
+        await self.to.pace.sleep(min(self.to.pace.wait(fault.headers, turn), left))
+
+    def _refuse_late(self) -> None:
+        if self.to.pace.clock() >= self.to.deadline:
+            raise FileFailed(f"{self.entry.name}: it was not here by the deadline; a longer --deadline goes on")
 
     async def _link(self) -> Link:
         """Where the file is; the manifest is read again first when its links have ended by now."""
@@ -132,14 +121,14 @@ class _File:
             try:
                 async with self._asked(link) as found:
                     await self._take(found)
-            except _MayPass as fault:
+            except MayPass as fault:
                 if fault.status == 429:
                     self.to.lanes.too_many(in_round)
                 raise
             except NeverAsked:
                 raise
             except DataUnavailable as fault:
-                raise _MayPass(fault.message) from None
+                raise MayPass(fault.message) from None
         self._verify()
         self.to.lanes.went_well()
 
@@ -156,7 +145,7 @@ class _File:
         ) as (found, signed):
             if found.status not in (200, 206):
                 self.tag = self.tag if found.status >= 429 else ""
-                raise await _fault(self.entry.name, found, signed=signed)
+                raise await fault_of(self.entry.name, found, signed=signed)
             yield found
 
     async def _take(self, found: Streamed) -> None:
@@ -165,14 +154,18 @@ class _File:
         else:
             self.part.restart()
             self.tag = ""
-            _refuse_page(found)
+            refuse_page(found)
         packing = found.headers.get("content-encoding", "").strip().lower()
         if packing not in ("", "identity", "gzip", "x-gzip"):
             raise FileFailed(f"{self.entry.name}: it is packed in a way that was not asked for")
-        self.tag = _tag(found) if packing in ("", "identity") else ""
+        self.tag = strong_tag(found) if packing in ("", "identity") else ""
         unpack = Gunzip() if "gzip" in packing else None
+        ends = self.to.pace.clock() + LONGEST_ANSWER
         try:
             async for chunk in found.chunks():
+                self._refuse_late()
+                if self.to.pace.clock() >= ends:
+                    raise MayPass(f"it had not come within {LONGEST_ANSWER // timedelta(hours=1)} hours")
                 if not self.part.size and unpack is None and chunk.startswith(MAGIC):
                     unpack, self.tag = Gunzip(), ""  # no NDJSON begins so: a packed file that is served as it lies
                 for piece in unpack.feed(chunk) if unpack else (chunk,):
@@ -181,62 +174,32 @@ class _File:
             if unpack:
                 unpack.end()
         except BadlyPacked as fault:
-            raise _MayPass(str(fault)) from None
+            raise MayPass(str(fault)) from None
 
     def _refuse_other_range(self, found: Streamed) -> None:
         said = _RANGE.fullmatch(found.headers.get("content-range", "").strip())
         other = found.headers.get("etag", self.tag) != self.tag or "content-encoding" in found.headers
         if not self.tag or said is None or int(said[1]) != self.part.size or other:
             self.tag = ""
-            raise _MayPass("the server sent another part of the file than was asked for")
+            raise MayPass("the server sent another part of the file than was asked for")
 
     def _verify(self) -> None:
-        """Raises _Differs unless the file is what the manifest says."""
+        """Raises Differs unless the file is what the manifest says."""
         found, entry = self.part.found(), self.entry
         self.tag = ""
         if entry.size is not None and found.bytes != entry.size:
-            raise _Differs(f"the manifest says {entry.size} bytes, the file has {found.bytes}")
-        if entry.count is not None and found.lines != entry.count and not self._has_headers(found.lines):
-            raise _Differs(f"the manifest says {entry.count} resources, the file has {found.lines}")
+            raise Differs(f"the manifest says {entry.size} bytes, the file has {found.bytes}")
+        if entry.count is not None and found.lines not in (entry.count, self._without_headers(entry.count)):
+            raise Differs(f"the manifest says {entry.count} resources, the file has {found.lines}")
         if not self.part.ends_whole:
-            raise _Differs("it ends in the middle of a resource")
+            raise Differs("it ends in the middle of a resource")
 
-    def _has_headers(self, lines: int) -> bool:
-        """A file by patient has a header before each patient's block, which a server may or may not count."""
-        return self.entry.type == "ByPatient" and self.entry.count is not None and lines > self.entry.count
+    def _without_headers(self, count: int) -> int:
+        """As many lines, where a server does not count the header before each patient's block."""
+        return count + (self.part.headers if self.entry.type == MIXED else 0)
 
     def _gone(self, status: int, link: Link) -> FileFailed:
         why = f"{self.entry.name}: the server answered {status}, also after the manifest was read again"
         if not self.to.server.is_own(link.url):
             why += "; no token goes to an origin other than the FHIR server's"
         return FileFailed(f"{why}. The export's files may have ended: begin it again in another folder", status=status)
-
-
-def _tag(found: Streamed) -> str:
-    """The ETag, when it is a strong one and the server gives parts; a 206 need not say that again."""
-    tag = found.headers.get("etag", "")
-    gives = found.status == 206 or found.headers.get("accept-ranges", "").strip().lower() == "bytes"
-    return tag if gives and tag.startswith('"') else ""
-
-
-def _refuse_page(found: Streamed) -> None:
-    """A page for people, of a proxy or a sign-in, is no file of resources."""
-    kind = found.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml"):
-        raise _MayPass("the server sent a page of HTML in place of the file")
-
-
-async def _fault(name: str, found: Streamed, *, signed: bool) -> Exception:
-    """What an answer other than the file means for trying again."""
-    if found.status in (404, 410) or (found.status == 403 and not signed):
-        return _Expired(found.status)
-    if found.status == 416:
-        return _MayPass("the server has no such part of the file", 416)
-    try:
-        codes = in_codes(read_issues(await found.beginning(OUTCOME_BYTES)))
-    except DataUnavailable:
-        codes = ""
-    if found.status == 429 or found.status >= 500:
-        return _MayPass(f"the server answered {found.status}{codes}", found.status, found.headers)
-    why = "" if signed else "; it got no token, which goes to the FHIR server's origin alone and where it is wanted"
-    return FileFailed(f"{name}: the server answered {found.status}{codes}{why}", status=found.status)

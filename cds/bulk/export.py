@@ -1,7 +1,8 @@
 """Runs an export from its start, or from wherever it was interrupted, until every file is on the disk."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cds.bulk.event_log import EventLog
 from cds.bulk.failed import ExportFailed, NotThisExport
 from cds.bulk.kickoff import ExportRequest
 from cds.bulk.pace import Pace
+from cds.bulk.plan import digests_of
 from cds.bulk.run import Run, Told
 
 AT_ONCE = 5
@@ -31,12 +33,9 @@ async def export(
     which the same call goes on; NotThisExport when `out` holds something else.
     """
     request.check()
-    try:
-        with held(out):
-            run = await _begun(request, out, server, pace, adopt)
-            return await run.finished(at_once, deadline, keep=keep, tell=tell)
-    except OSError as error:
-        raise ExportFailed(f"{out}: {error.strerror or type(error).__name__}") from None
+    with _told(out), held(out):
+        run = await _begun(request, out, server, pace, adopt)
+        return await run.finished(at_once, deadline, keep=keep, tell=tell)
 
 
 async def cancel(server: BulkServer, pace: Pace, *, out: Path | None = None, url: str | None = None) -> str:
@@ -48,16 +47,27 @@ async def cancel(server: BulkServer, pace: Pace, *, out: Path | None = None, url
         if url is None:
             raise NotThisExport("there is no export to cancel: no folder that holds one, and no status URL")
         return await delete(server, url)
-    with held(out):
+    with _told(out), held(out):
         book = Checkpoint.found(out)
+        if book is not None and book.record.base != server.base:
+            raise NotThisExport(f"{out}: it holds an export of {book.record.base}: give that server's base")
         target = url or (book.record.status_url if book else None)
         if target is None:
             raise NotThisExport(f"{out}: there is no running export to cancel")
         said = await delete(server, target)
         if book is not None and target == book.record.status_url:
-            book.record.status_url = None
+            book.forget_status()
             book.end("cancelled" if book.record.state == "running" else book.record.state, pace.clock())
         return said
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """What the disk refuses, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportFailed(f"{out}: {error.strerror or type(error).__name__}") from None
 
 
 async def _begun(request: ExportRequest, out: Path, server: BulkServer, pace: Pace, adopt: str | None) -> Run:
@@ -66,6 +76,11 @@ async def _begun(request: ExportRequest, out: Path, server: BulkServer, pace: Pa
     if book is not None:
         if (book.record.base, book.record.request_digest) != (server.base, request.digest()):
             raise NotThisExport(f"{out}: it holds another export: give the same options as then, or another folder")
+        if adopt is not None and book.record.status_known_as() != digests_of(adopt)[0]:
+            raise NotThisExport(
+                f"{out}: it holds another export than the one to adopt: leave out --adopt to go on with it, or choose "
+                "another folder"
+            )
         if book.record.state == "cancelled":
             raise NotThisExport(f"{out}: its export was cancelled: choose another folder")
         return Run(book, server, pace, EventLog(out / LOG, book.record.export_id, pace.clock))

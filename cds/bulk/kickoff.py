@@ -2,17 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
-from cds.bulk.asking import Answer, BulkServer
+from cds.bulk.asking import Answer, BulkServer, joined
 from cds.bulk.failed import AlreadyRunning, ExportFailed
-from cds.bulk.outcomes import in_codes, in_words, may_pass, read_issues
+from cds.bulk.outcomes import Issue, in_codes, in_words, may_pass, read_issues
 from cds.bulk.pace import Pace
 from cds.errors import DataUnavailable, RequestError
 
@@ -117,7 +117,7 @@ def _names(filters: str) -> str:
 async def kick_off(server: BulkServer, request: ExportRequest, pace: Pace) -> tuple[str, Mapping[str, str]]:
     """The status URL of an export that has just begun, and the headers that came with it.
 
-    Tried again only after an answer that says it may pass: after a lost one an export may be running.
+    Tried again only after an answer that says it may pass: after a lost one, or a gateway's, one may be running.
 
     Raises AlreadyRunning, ExportFailed with what the server says, HostNotAllowed.
     """
@@ -132,18 +132,25 @@ async def kick_off(server: BulkServer, request: ExportRequest, pace: Pace) -> tu
         if answer.status == 202:
             return _status_url(server, url, answer.headers), answer.headers
         issues = read_issues(answer.body)
-        if answer.status != 429 and may_pass(answer.status, issues) and tries + 1 < TRIES:
+        if _may_pass(answer, issues) and tries + 1 < TRIES:
             await pace.sleep(pace.wait(answer.headers, tries))
             continue
         raise _refused(answer, url)
     raise AssertionError("the last try returns or raises")
 
 
+def _may_pass(answer: Answer, issues: Sequence[Issue]) -> bool:
+    """Whether the server itself says that it began nothing, and to ask again."""
+    if answer.status == 429 or not may_pass(answer.status, issues):
+        return False
+    return bool(issues) or (answer.status == 503 and "retry-after" in answer.headers)
+
+
 def _status_url(server: BulkServer, url: str, headers: Mapping[str, str]) -> str:
     said = headers.get("content-location", "")
     if not said:
         raise ExportFailed("the server began an export, and did not say where its status is (Content-Location)")
-    return server.allow(urljoin(url, said), "the export's status")
+    return server.allow(joined(url, said, "the export's status"), "the export's status")
 
 
 def _refused(answer: Answer, url: str) -> ExportFailed:
@@ -153,10 +160,24 @@ def _refused(answer: Answer, url: str) -> ExportFailed:
         known = answer.headers.get("content-location")
         return AlreadyRunning(
             f"the server answered 429{codes}: it runs an export for us already, and takes no second one",
-            said=words, url=urljoin(url, known) if known else None,
+            said=words, url=_join(url, known) if known else None,
         )  # fmt: skip
+    if answer.status >= 500 and not issues:
+        return ExportFailed(
+            f"the server answered {answer.status} without saying why: that may be a gateway's answer, and the export "
+            "may have begun all the same. Look there before the same command asks again; --adopt takes one over that "
+            "runs",
+            status=answer.status,
+        )
     why = _WHY.get(answer.status, "it did not begin the export")
     return ExportFailed(f"the server answered {answer.status}{codes}: {why}", said=words, status=answer.status)
+
+
+def _join(url: str, known: str) -> str | None:
+    try:
+        return joined(url, known, "the export's status")
+    except ExportFailed:
+        return None  # that one runs is worth telling, also without its URL
 
 
 _WHY = {

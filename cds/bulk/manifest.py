@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urljoin
 
@@ -65,6 +66,14 @@ def read_manifest(body: bytes, url: str) -> Manifest:
         ),
         _next(said.get("link"), url),
     )
+
+
+def same_instant(one: str, other: str) -> bool:
+    """Whether two texts name one instant; a server may write it at another offset when it is asked again."""
+    try:
+        return one == other or datetime.fromisoformat(one) == datetime.fromisoformat(other)
+    except (ValueError, TypeError):
+        return False
 
 
 def holds_manifest(body: bytes) -> bool:

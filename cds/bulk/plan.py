@@ -10,6 +10,7 @@ from msgspec import Struct
 from cds.bulk.failed import ExportFailed
 from cds.bulk.manifest import Kind, Listed, Manifest
 
+_Looks = tuple[Kind, str, tuple[int, int] | None]
 _FOLDERS = {"output": "", "deleted": "deleted/", "error": "error/"}
 
 
@@ -55,23 +56,31 @@ class Plan:
         self.entries = entries
         self.links: dict[str, Link] = {}
         self._numbers: Counter[tuple[Kind, str]] = Counter((one.kind, one.type) for one in entries)
-        self._spots = {(one.page, one.kind, one.index): one for one in entries}
 
     def take(self, page: int, manifest: Manifest, expires: datetime | None) -> list[Entry]:
         """Add a page, or find again what was known of it; the entries of the page.
 
-        Raises ExportFailed when the server names other files than it did before.
+        A file whose URL is a new one is known by its place in the page. Where it could be another one as well, what
+        was kept of it in an earlier run is forgotten (`kept` is None), so that it is fetched again.
+
+        Raises ExportFailed when the server names other files than it did before, or, in one run, the same ones in a
+        way that does not say which is which.
         """
+        known = self._by_digest(page)
+        same = [_known(listed, known) for listed in manifest.files]
+        if len(sure := {one.name for one in same if one is not None}) < sum(one is not None for one in same):
+            raise ExportFailed("the export's manifest names one file twice where it named two before")
+        free = {(one.kind, one.index): one for one in self.entries if one.page == page and one.name not in sure}
+        alike = _alike(self.entries, sure, [one for one, there in zip(manifest.files, same, strict=True) if not there])
         found: list[Entry] = []
         index: Counter[Kind] = Counter()
-        known = self._by_digest(page)
-        for listed in manifest.files:
-            entry = self._entry(page, index[listed.kind], listed, known)
+        for listed, there in zip(manifest.files, same, strict=True):
+            place = index[listed.kind]
+            entry = there or self._moved(free.get((listed.kind, place)), listed, alike)
+            found.append(_agreed(entry, place, listed) if entry is not None else self._added(page, place, listed))
             index[listed.kind] += 1
+        for entry, listed in zip(found, manifest.files, strict=True):
             self.links[entry.name] = Link(listed.url, manifest.with_token, expires)
-            found.append(entry)
-        if len({one.name for one in found}) < len(found):
-            raise ExportFailed("the export's manifest names one file twice where it named two before")
         return found
 
     def _by_digest(self, page: int) -> dict[str, Entry]:
@@ -80,16 +89,17 @@ class Plan:
         digests = Counter(digest for one in mine for digest in {one.address, one.place})
         return {digest: one for one in mine for digest in {one.address, one.place} if digests[digest] == 1}
 
-    def _entry(self, page: int, index: int, listed: Listed, known: dict[str, Entry]) -> Entry:
-        address, place = digests_of(listed.url)
-        there = known.get(address) or known.get(place) or self._spots.get((page, listed.kind, index))
-        if there is None:
-            return self._added(page, index, listed)
-        if (there.kind, there.type, there.count, there.size) != (listed.kind, listed.type, listed.count, listed.size):
+    def _moved(self, there: Entry | None, listed: Listed, alike: Counter[_Looks]) -> Entry | None:
+        """The file that stood in this place, under its new URL."""
+        if there is None or max(alike[_looks(there)], alike[_looks(listed)]) <= 1:
+            return there
+        if there.name in self.links:
             raise ExportFailed(
-                f"{there.name}: the export's manifest names another file there than it did before; begin the export "
-                "again in another folder"
+                f"{there.name}: read again, the export's manifest has new URLs, and does not say which of its "
+                f"{there.type} files is which. The same command fetches those files again"
             )
+        there.kept = None
+        there.address, there.place = digests_of(listed.url)
         return there
 
     def _added(self, page: int, index: int, listed: Listed) -> Entry:
@@ -101,8 +111,35 @@ class Plan:
             page=page, index=index, address=address, place=place, count=listed.count, size=listed.size,
         )  # fmt: skip
         self.entries.append(entry)
-        self._spots[page, listed.kind, index] = entry
         return entry
+
+
+def _known(listed: Listed, known: dict[str, Entry]) -> Entry | None:
+    address, place = digests_of(listed.url)
+    return known.get(address) or known.get(place)
+
+
+def _looks(one: Entry | Listed) -> _Looks:
+    """What tells a file from others of its type, apart from its URL: only both numbers together do."""
+    numbers = (one.count, one.size) if one.count is not None and one.size is not None else None
+    return one.kind, one.type, numbers
+
+
+def _alike(entries: list[Entry], sure: set[str], unknown: list[Listed]) -> Counter[_Looks]:
+    """How many files might be meant by what looks so: those known, or those listed, under no URL of the other."""
+    rest = Counter(_looks(one) for one in entries if one.name not in sure)
+    return rest | Counter(map(_looks, unknown))
+
+
+def _agreed(entry: Entry, index: int, listed: Listed) -> Entry:
+    """Raises ExportFailed when it cannot be the same file."""
+    if (entry.kind, entry.type, entry.count, entry.size) != (listed.kind, listed.type, listed.count, listed.size):
+        raise ExportFailed(
+            f"{entry.name}: the export's manifest names another file there than it did before; begin the export "
+            "again in another folder"
+        )
+    entry.index = index
+    return entry
 
 
 def digests_of(url: str) -> tuple[str, str]:

@@ -70,7 +70,7 @@ class Status(Struct, frozen=True):
         raise ExportFailed(f"the export's manifest has more than {PAGES} pages")
 
     async def _manifest(self, url: str) -> _Found:
-        failures = quiet = 0
+        failures = quiet = throttled = 0
         while True:
             try:
                 answer = await self.server.ask(
@@ -87,15 +87,17 @@ class Status(Struct, frozen=True):
             if status == 200:
                 return _Found(read_manifest(answer.body, url), http_date(answer.headers.get("expires", "")), None)
             if status == 202:
-                failures, wait = 0, self.pace.wait(answer.headers, quiet)
+                failures = throttled = 0
+                wait = self.pace.wait(answer.headers, quiet)
                 quiet += 1
                 self._progress(answer.headers, wait)
                 if holds_manifest(answer.body):
                     expires = http_date(answer.headers.get("expires", ""))
                     return _Found(read_manifest(answer.body, url), expires, wait)
             else:
-                failures += status != 429  # who is told to be slower is not failing
-                wait = self._after_fault(status, answer, failures)
+                throttled = throttled + 1 if status == 429 else 0  # who is told to be slower is not failing
+                failures += status != 429
+                wait = self._after_fault(status, answer, failures, throttled)
             await self._sleep(wait)
 
     def _progress(self, headers: Mapping[str, str], wait: float) -> None:
@@ -103,7 +105,7 @@ class Status(Struct, frozen=True):
         self.log.status_progress(words, wait)
         self.tell(words)
 
-    def _after_fault(self, status: int, answer: Answer, failures: int) -> float:
+    def _after_fault(self, status: int, answer: Answer, failures: int, throttled: int) -> float:
         """Seconds to wait. Raises ExportFailed when it is no use."""
         issues = read_issues(answer.body)
         codes = in_codes(issues)
@@ -114,7 +116,7 @@ class Status(Struct, frozen=True):
                 said=in_words(issues), status=status,
             )  # fmt: skip
         self._or_give_up(failures, f"the export's status answered {status}{codes}")
-        return self.pace.wait(answer.headers, failures)
+        return self.pace.wait(answer.headers, throttled or failures)
 
     def _or_give_up(self, failures: int, why: str) -> None:
         if failures >= TRIES:

@@ -10,15 +10,16 @@ from itertools import count
 import msgspec
 from msgspec import Struct
 
+from cds.bulk.answered import FileFailed
 from cds.bulk.asking import BulkServer
 from cds.bulk.checkpoint import Checkpoint
-from cds.bulk.downloads import Downloads, FileFailed
+from cds.bulk.downloads import Downloads
 from cds.bulk.ending import Exported, delete, exported, severities
 from cds.bulk.event_log import EventLog
 from cds.bulk.failed import ExportFailed, NotThisExport
 from cds.bulk.kickoff import ExportRequest, kick_off
 from cds.bulk.lanes import Lanes
-from cds.bulk.manifest import KINDS
+from cds.bulk.manifest import KINDS, same_instant
 from cds.bulk.pace import Pace
 from cds.bulk.plan import Entry, Link, Plan
 from cds.bulk.polling import Page, Status, keeps_apart
@@ -110,8 +111,18 @@ class Run:
 
     def _take(self, page: Page) -> list[Entry]:
         """A manifest that has ended as it is read tells of two clocks: to read it again would tell no more."""
+        self._refuse_other_time(page.manifest.transaction_time)
         ended = page.expires is not None and page.expires <= self.pace.clock()
         return self.plan.take(page.number, page.manifest, None if ended else page.expires)
+
+    def _refuse_other_time(self, said: str | None) -> None:
+        """Two times as of which data were read are two exports, whose files never belong in one folder."""
+        known = self.book.record.transaction_time
+        if known is not None and said is not None and not same_instant(known, said):
+            raise ExportFailed(
+                "the export's manifest has another transactionTime than before: the server has another export there "
+                "now. Begin again in another folder"
+            )
 
     def _manifest_complete(self, page: Page | None) -> None:
         record = self.book.record
@@ -154,7 +165,8 @@ class Run:
                         return
 
         return Downloads(
-            self.server, http, self.book.folder, lanes, self.pace, self.log, lambda entry: self.plan.links[entry.name],
+            self.server, http, self.book.folder, lanes, status.deadline, self.pace, self.log,
+            lambda entry: self.plan.links[entry.name],
             renew, lambda size: self._tell(tell, bytes=self.told.bytes + size),
         )  # fmt: skip
 

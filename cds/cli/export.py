@@ -1,6 +1,9 @@
 """`bedside export`: a FHIR Bulk Data export into a folder, which the same command resumes after any end."""
 
 import asyncio
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +14,12 @@ import typer
 from cds.bulk import AlreadyRunning, Exported, ExportFailed, Pace, cancel, export
 from cds.cli.common import FAILED, INTERRUPTED, REJECTS, JsonOption, SiteOption, err, stop, told
 from cds.cli.export_access import Credentials, bulk_server
-from cds.cli.export_bar import Bar
+from cds.cli.export_bar import Bar, watched
 from cds.cli.export_request import asked_for, level_of
+from cds.errors import RequestError
 from cds.settings import read_settings
 
+MOST_DAYS = 3650
 Words = list[str] | None
 
 
@@ -82,7 +87,7 @@ def export_files(
             err.print(_run(cancel(server, pace, out=folder if folder.exists() else None, url=adopt), folder))
             raise typer.Exit
         with Bar(quiet=json) as bar:
-            work = export(request, folder, server=server, pace=pace, at_once=at_once, deadline=timedelta(days=days),
+            work = export(request, folder, server=server, pace=pace, at_once=at_once, deadline=_deadline(days),
                           adopt=adopt, keep=keep, tell=bar.show)  # fmt: skip
             done = _run(work, folder)
     _print(done, json=json)
@@ -91,15 +96,27 @@ def export_files(
 def fetch_export(
     base: str, folder: Path, *, site: Path | None, models: tuple[str, ...], no_auth: bool, quiet: bool
 ) -> Exported:
-    """All patients of a server, as `bedside export` fetches them when nothing else is said; goes on where it was."""
+    """All patients of a server, as `bedside export` fetches them when nothing else is said; goes on where it was.
+
+    Who calls it tells of Ctrl-C.
+    """
     pace = Pace(lambda: datetime.now(UTC))
     request = asked_for(site, "patient", None, ",".join(models), None, since=None, until=None, filters=None,
                         filter_codes=False, patients=None, rest={})  # fmt: skip
     given = Credentials(None, None, None, None, (), (), no_auth)
     server = bulk_server(base, request.types, given, read_settings(site), site, pace.clock)
-    with Bar(quiet=quiet) as bar:
-        done: Exported = _run(export(request, folder, server=server, pace=pace, tell=bar.show), folder)
-    return done
+    said = ["--out", str(folder), "--models", ",".join(models)]
+    said += ["--no-auth"] if no_auth else []
+    said += ["--site", str(site)] if site is not None else []
+    with Bar(quiet=quiet) as bar, _advised(shlex.join(["bedside", "export", base, *said])):
+        return asyncio.run(export(request, folder, server=server, pace=pace, tell=bar.show))
+
+
+def _deadline(days: float) -> timedelta:
+    """Raises RequestError for what no calendar holds."""
+    if not days <= MOST_DAYS:
+        raise RequestError(f"--deadline {days:g}: 0 to {MOST_DAYS} days")
+    return timedelta(days=days)
 
 
 def _all(words: Words) -> tuple[str, ...]:
@@ -109,20 +126,28 @@ def _all(words: Words) -> tuple[str, ...]:
 def _run(work: Any, folder: Path) -> Any:
     """The result; a fault or Ctrl-C ends the command and says how to go on."""
     try:
-        return asyncio.run(work)
+        with _advised("The same command with"):
+            return asyncio.run(work)
     except KeyboardInterrupt:
         stop(
             INTERRUPTED,
             f"Interrupted; what was fetched stays in {folder}. The same command goes on. With --cancel besides, it "
             "ends the export on the server, which may take no other until then.",
         )
+
+
+@contextmanager
+def _advised(command: str) -> Iterator[None]:
+    """A fault ends the command and says how to go on; `command`: what stands before --adopt."""
+    try:
+        yield
     except AlreadyRunning as fault:
         known = fault.url or "STATUS_URL"
         _said(fault)
         stop(
             FAILED,
-            f"{fault.message}. With --adopt {known} this command takes that one over; with --adopt {known} --cancel it "
-            "ends it. The command that began it goes on with it, too.",
+            f"{fault.message}. {command} --adopt {known} takes that one over, and with --cancel besides it ends "
+            "it. The command that began it goes on with it, too.",
         )
     except ExportFailed as fault:
         _said(fault)
@@ -130,8 +155,8 @@ def _run(work: Any, folder: Path) -> Any:
 
 
 def _said(fault: ExportFailed) -> None:
-    """The server's own words, for whoever sits here; they are written down nowhere."""
-    if fault.said:
+    """The server's own words, for whoever sits here; they are written down nowhere, and so go into no pipe."""
+    if fault.said and watched():
         err.print(f"The server says: {fault.said}")
 
 

@@ -42,13 +42,23 @@ class Bar:
             self._task = self._progress.add_task("", total=None)
         if told.preparing:
             done = percent(told.words)
-            words = f"The server prepares the export: {told.words or '…'}"
+            words = f"The server prepares the export: {_shown(told.words)}"
             self._progress.update(
                 self._task, description=words, total=None if done is None else 100, completed=done or 0
             )
         else:
             words = f"{told.files} of {told.of} files, {told.bytes / 1e6:.1f} MB"
             self._progress.update(self._task, description=words, total=told.of, completed=told.files)
+
+
+def watched() -> bool:
+    """Whether somebody sits before standard error. Rich would call a pipe a terminal, too, where FORCE_COLOR is set."""
+    return err.file.isatty()
+
+
+def _shown(words: str) -> str:
+    """The server's own words may name a patient: they are for a person's eyes, and never for a log."""
+    return (words if watched() else "") or "…"
 
 
 def percent(words: str) -> float | None:

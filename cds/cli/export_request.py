@@ -55,10 +55,20 @@ def _since(text: str | None) -> datetime | None:
     """A day, an instant, or the time as of which the export in a folder was made: what changed since then."""
     if text is None or not (Path(text) / FILE).exists():
         return since_option(text)
-    found = read_record(Path(text)).transaction_time
-    if found is None:
+    found = read_record(Path(text))
+    if found.state != "complete":
+        raise RequestError(
+            f"--since {text}: that export is not complete ({found.state}), and what it lacks would be asked for by "
+            "neither: finish it first, or give an instant"
+        )
+    if found.severities.keys() & {"error", "fatal"}:
+        raise RequestError(
+            f"--since {text}: its server reported errors in that export, and what it lacks would be asked for by "
+            "neither: give the folder of one without, or an instant"
+        )
+    if found.transaction_time is None:
         raise RequestError(f"--since {text}: that export does not say as of when it was made")
-    return instant(found, "--since")
+    return since_option(found.transaction_time)
 
 
 def _patients(file: Path | None) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """One file after the other comes whole to the disk, whatever happens on the way."""
 
+import asyncio
 import gzip
 import tempfile
 import zlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from cds.bulk import ExportFailed
+from cds.bulk.answered import MayPass
 from cds.bulk.lanes import Lanes
 from cds.bulk.part import Part
+from cds.bulk.trials import ATTEMPTS, Trials
 from cds.bulk.unpacking import BadlyPacked, Gunzip
 from tests.bulk.roads import Sleeps, contents, events, fetched
 from tests.bulk.server import BulkDouble, bulk_double, cut_off, etag, ndjson, outcome, patients
@@ -170,6 +174,32 @@ def test_lines_do_not_depend_on_where_pieces_end(lines: list[bytes]) -> None:
     assert found.lines == sum(bool(line.strip(blank)) for line in content.split(b"\n"))
 
 
+NAMED = b'{"resourceType":"Patient","id":"p3","name":[{"family":"x"},{"family":"y"}],"birthDate":"1950-01-01"}\n'
+
+
+@pytest.mark.proves("B20", "a file cut after an inner brace, with the lines that the manifest says, is not whole")
+def test_a_brace_is_not_the_end_of_a_resource(unsigned: BulkDouble, out: Path) -> None:
+    whole = ndjson(patients(2)) + NAMED
+    unsigned.add("output", "Patient.1", whole[: whole.index(b',{"family":"y"')], count=3)
+    with pytest.raises(ExportFailed, match="middle of a resource"):
+        fetched(unsigned, out)
+    unsigned.files["Patient.1"] = whole
+    assert fetched(unsigned, out).resources == 3
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_the_last_line_is_read_wherever_pieces_end(tmp_path: Path, step: int) -> None:
+    content = b'\xef\xbb\xbf{"resourceType":"Parameters"}\r\n\n' + NAMED
+    ends = {}
+    for end in (len(content), len(content) - 3, content.index(b',{"family":"y"')):
+        part = Part(tmp_path / "lines")
+        for start in range(0, end, step):
+            part.write(content[start : min(start + step, end)])
+        ends[end] = (part.ends_whole, part.headers, part.found().lines)
+        part.drop()
+    assert list(ends.values()) == [(True, 1, 2), (False, 1, 2), (False, 1, 2)]
+
+
 def test_an_empty_file_is_a_file(unsigned: BulkDouble, out: Path) -> None:
     unsigned.add("output", "Patient.1", b"", count=0)
     assert fetched(unsigned, out).resources == 0
@@ -186,6 +216,17 @@ def test_files_by_patient_have_headers(unsigned: BulkDouble, out: Path, count: i
     unsigned.manifest["output"] = [{"url": f"{unsigned.origin}/files/x", "continuesInFile": "y"} | counted]
     fetched(unsigned, out)
     assert contents(out) == {"ByPatient.0001.ndjson": content}
+
+
+@pytest.mark.proves("B16", "by patient: a lost resource is not made good by the headers")
+def test_headers_do_not_stand_in_for_a_lost_resource(unsigned: BulkDouble, out: Path) -> None:
+    headers = [{"resourceType": "Parameters", "parameter": [{"name": name}]} for name in ("a", "b")]
+    unsigned.files["x"] = ndjson([headers[0], *patients(2), headers[1], *patients(1, 2)])
+    unsigned.manifest["output"] = [{"url": f"{unsigned.origin}/files/x", "count": 4}]
+    with pytest.raises(ExportFailed, match="4 resources, the file has 5"):
+        fetched(unsigned, out)
+    unsigned.files["x"] += ndjson(patients(1, 3))
+    assert fetched(unsigned, out).files == 1
 
 
 @pytest.mark.proves(
@@ -327,3 +368,58 @@ def test_redirects_are_followed_but_not_for_ever(unsigned: BulkDouble, out: Path
     unsigned.on[FILE] = lambda *_: RedirectResponse(FILE)
     with pytest.raises(ExportFailed, match="redirected without end"):
         fetched(unsigned, out.with_name("other"))
+
+
+@pytest.mark.proves("B19", "429 without Retry-After: ever longer waits, and hours of them fail no file")
+def test_throttling_without_a_time_is_met_with_longer_waits(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    unsigned.on[FILE] = lambda _, n: Response(status_code=429) if n < 150 else None
+    unsigned.on[STATUS] = lambda request, n: Response(status_code=429) if n < 20 and request.method == "GET" else None
+    sleeps = Sleeps()
+    assert fetched(unsigned, out, sleeps=sleeps).files == 1
+    assert sleeps.slept[:4] == sleeps.slept[20:24] == [1.5, 3.0, 6.0, 12.0]
+    assert sum(sleeps.slept[20:]) > 8 * 3600
+
+
+def test_throttling_without_end_is_ended_by_the_deadline(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    unsigned.on[FILE] = lambda *_: Response(status_code=429)
+    sleeps = Sleeps()
+    with pytest.raises(ExportFailed, match=r"Patient\.0001\.ndjson: it was not here by the deadline"):
+        fetched(unsigned, out, sleeps=sleeps, deadline=timedelta(hours=2))
+    assert 7190 < sum(sleeps.slept) < 7201
+    unsigned.on.clear()
+    assert fetched(unsigned, out, sleeps=sleeps, deadline=timedelta(days=30)).files == 1
+
+
+@pytest.mark.proves("B20", "a server that cuts each time and never sends more than before: given up after 8 times")
+def test_what_comes_no_further_is_given_up(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(600))
+    content = unsigned.files["Patient.1"]
+    unsigned.on[FILE] = lambda _, n: cut_off(content, 900 if n % 2 else 1900, accept_ranges="bytes", etag='"x"')
+    with pytest.raises(ExportFailed, match="8 times"):
+        fetched(unsigned, out)
+    assert file_asked(unsigned) == 9
+
+
+def test_a_file_that_comes_byte_by_byte_is_given_up() -> None:
+    trials = Trials()
+    turns = [trials.after(MayPass("it was cut off"), held) for held in range(1, ATTEMPTS + 1)]
+    assert (set(turns[:-1]), turns[-1], trials.times) == ({0}, None, ATTEMPTS)
+
+
+@pytest.mark.parametrize(("hours", "why"), [(25, "within 24 hours, 8 times"), (24 * 40, "not here by the deadline")])
+def test_a_slow_drip_is_no_file(unsigned: BulkDouble, out: Path, hours: int, why: str) -> None:
+    """The clock goes on by as many hours with each piece that comes."""
+    unsigned.add("output", "Patient.1", patients(1))
+    sleeps = Sleeps()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(2):
+            await asyncio.sleep(0.02)
+            sleeps.ahead += timedelta(hours=hours)
+            yield b" "
+
+    unsigned.on[FILE] = lambda *_: StreamingResponse(pieces(), media_type="application/fhir+ndjson")
+    with pytest.raises(ExportFailed, match=why):
+        fetched(unsigned, out, sleeps=sleeps)

@@ -116,6 +116,24 @@ def test_a_start_that_may_pass_is_tried_again_as_the_server_asks(unsigned: BulkD
     assert sleeps.slept == [9.0, 9.0]
 
 
+@pytest.mark.proves("B7", "a gateway's bare 502, 503 or 504 at the start may have begun an export: none is begun again")
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_answer_that_may_be_a_gateways_starts_nothing_twice(unsigned: BulkDouble, out: Path, status: int) -> None:
+    start = "/fhir/Patient/$export"
+    unsigned.on[start] = lambda *_: Response("<h1>Gateway</h1>", status, media_type="text/html")
+    with pytest.raises(ExportFailed, match=rf"answered {status} without saying why.*may have begun"):
+        fetched(unsigned, out)
+    assert len(unsigned.asked(start)) == 1
+
+
+def test_a_start_that_is_told_when_to_come_again_comes_again(unsigned: BulkDouble, out: Path) -> None:
+    busy = Response(status_code=503, headers={"Retry-After": "4"})
+    unsigned.on["/fhir/Patient/$export"] = lambda _, n: busy if n == 0 else None
+    sleeps = Sleeps()
+    fetched(unsigned, out, sleeps=sleeps)
+    assert sleeps.slept == [4.0]
+
+
 @pytest.mark.proves("B7", "an OperationOutcome's codes are told, its free text is for the terminal alone")
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "not-supported"), (403, "forbidden"), (404, "not-found"), (500, "exception")]
@@ -139,6 +157,15 @@ def test_a_start_that_is_refused_says_why(unsigned: BulkDouble, out: Path, statu
 def test_a_start_without_a_status_url_is_no_start(unsigned: BulkDouble, out: Path, answer: Response, why: str) -> None:
     unsigned.on["/fhir/Patient/$export"] = lambda *_: answer
     with pytest.raises(ExportFailed, match=why):
+        fetched(unsigned, out)
+
+
+@pytest.mark.parametrize("status", [202, 429])
+def test_a_status_url_that_is_none_is_told(unsigned: BulkDouble, out: Path, status: int) -> None:
+    unsigned.on["/fhir/Patient/$export"] = lambda *_: Response(
+        status_code=status, headers={"Content-Location": "http://[::1"}
+    )
+    with pytest.raises(ExportFailed, match="no usable URL" if status == 202 else "runs an export for us already"):
         fetched(unsigned, out)
 
 

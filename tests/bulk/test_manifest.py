@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cds.bulk.failed import ExportFailed
 from cds.bulk.manifest import Listed, Manifest, holds_manifest, read_manifest
-from cds.bulk.plan import Plan
+from cds.bulk.plan import Kept, Plan
 
 AT = "https://ehr.example/fhir/status/1"
 FILE = {"type": "Patient", "url": "https://ehr.example/files/1"}
@@ -132,10 +132,14 @@ def test_a_manifest_that_is_read_again_names_the_same_files() -> None:
     plan.take(0, manifest("https://f.example/b?sig=2", "https://f.example/a?sig=2"), None)
     assert plan.entries == [first, second]
     assert plan.links[first.name].url == "https://f.example/a?sig=2"
-    plan.take(0, manifest("https://f.example/new1", "https://f.example/new2"), None)
-    assert plan.links[second.name].url == "https://f.example/new2"
+    moved = manifest("https://f.example/new1", "https://f.example/new2")
+    with pytest.raises(ExportFailed, match="which of its Patient files is which"):
+        plan.take(0, moved, None)
+    first.kept = second.kept = Kept(1, 1, "")
+    plan = Plan(plan.entries)
+    assert [one.kept for one in plan.take(0, moved, None)] == [None, None]
     with pytest.raises(ExportFailed, match="another file"):
-        plan.take(0, manifest("https://f.example/a?sig=3", "https://f.example/b?sig=3", count=7), None)
+        plan.take(0, manifest("https://f.example/new1?sig=3", "https://f.example/new2?sig=3", count=7), None)
 
 
 def test_nothing_of_a_url_is_in_the_record() -> None:

@@ -1,6 +1,11 @@
 """The whole night: a server's URL is exported and scored in one command, and what comes of it is written back."""
 
 import json
+import re
+import shlex
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +15,8 @@ import pytest
 
 from fhir_fixtures.stories import STORIES
 from tests.batch.runs import contents, run
-from tests.bulk.server import BulkDouble
-from tests.cli.command import EXPORT, bedside
+from tests.bulk.server import BulkDouble, outcome
+from tests.cli.command import COMMAND, EXPORT, ROOT, bedside, environment
 from tests.ehr.sekmet import Sekmet, sekmet
 
 Json = dict[str, Any]
@@ -47,6 +52,37 @@ def test_a_server_that_nobody_registered_is_asked_nothing(unsigned: BulkDouble, 
     assert told.returncode == 2
     assert "no client with this fhir_base" in told.stderr
     assert not unsigned.seen
+
+
+def test_an_export_that_runs_already_is_taken_over_by_the_command_that_can(
+    unsigned: BulkDouble, tmp_path: Path
+) -> None:
+    served(unsigned)
+    url = unsigned.status_url
+    unsigned.on["/fhir/Patient/$export"] = lambda *_: outcome(429, "throttled", Content_Location=url)
+    score = ("score", unsigned.base, *AS_OF, "--out", str(tmp_path / "out"), "--no-auth")
+    told = bedside(*score)
+    assert told.returncode == 1
+    [advice] = re.findall(r"bedside (export .*?) takes that one over", told.stderr)
+    assert f"--adopt {url}" in advice
+    assert bedside(*shlex.split(advice)).returncode == 0
+    assert bedside(*score).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_the_wait_for_an_export_is_told_by_the_command(
+    unsigned: BulkDouble, tmp_path: Path, number: signal.Signals
+) -> None:
+    unsigned.statuses = [{"Retry-After": "60"}] * 50
+    arguments = ["score", unsigned.base, *AS_OF, "--out", str(tmp_path / "out"), "--no-auth"]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 30
+    while not unsigned.asked("/fhir/status/1") and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in errors) == (128 + number, False)
+    assert "--cancel" not in errors
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cds.bulk import ExportFailed, NotThisExport, cancel
+from cds.bulk import BulkServer, ExportFailed, NotThisExport, OpenAccess, cancel
 from tests.bulk.roads import Sleeps, contents, digests, events, fetched, record, server_of
 from tests.bulk.server import BulkDouble, outcome, patients
 from tests.cli.command import environment
@@ -103,6 +103,26 @@ def test_an_export_can_be_cancelled(halfway: BulkDouble, out: Path) -> None:
     with pytest.raises(NotThisExport, match="no running export"):
         asyncio.run(cancel(server_of(halfway), Sleeps().pace(), out=out))
     assert len(contents(out)) == 4
+
+
+def test_only_its_own_server_is_told_to_end_an_export(halfway: BulkDouble, out: Path) -> None:
+    other = BulkServer(f"{halfway.origin}/other-tenant", OpenAccess())
+    with pytest.raises(NotThisExport, match="it holds an export of http"):
+        asyncio.run(cancel(other, Sleeps().pace(), out=out))
+    assert halfway.seen == []
+    assert fetched(halfway, out).files == 6
+
+
+@pytest.mark.proves("B21", "--adopt with another export's URL in a folder that holds one: refused, not passed over")
+def test_another_export_is_not_adopted_into_a_folder_that_holds_one(halfway: BulkDouble, out: Path) -> None:
+    other = f"{halfway.base}/status/2"
+    with pytest.raises(NotThisExport, match="another export than the one to adopt"):
+        fetched(halfway, out, adopt=other)
+    assert halfway.seen == []
+    assert fetched(halfway, out, adopt=halfway.status_url).files == 6
+    assert fetched(halfway, out, adopt=halfway.status_url).files == 6
+    with pytest.raises(NotThisExport, match="another export than the one to adopt"):
+        fetched(halfway, out, adopt=other)
 
 
 def test_a_cancel_that_fails_leaves_everything(halfway: BulkDouble, out: Path) -> None:
