@@ -15,9 +15,18 @@ from cds.batch.scorers import Scorers
 from cds.batch.sources import Export, Range
 from cds.errors import RequestError
 
-SHARD_BYTES = 32 << 20
-"""Of the export, for each shard: the most that a process holds at once is what comes of that much."""
-FEWEST_SHARDS, MOST_SHARDS = 8, 4096
+SHARD_BYTES, SMALL_SHARD_BYTES = 32 << 20, 8 << 20
+"""Of the export, for each shard: the most that a process holds at once is what comes of that much.
+
+Where there are few, they are small: of an export with nothing in it but what is read, even those hold many patients.
+"""
+FEWEST_SHARDS, MANY_SHARDS, MOST_SHARDS = 8, 128, 4096
+
+
+def shards_for(length: int) -> int:
+    """Into how many shards the patients of an export of so many bytes are sorted."""
+    many = max(min(length // SMALL_SHARD_BYTES, MANY_SHARDS), length // SHARD_BYTES)
+    return min(max(many, FEWEST_SHARDS), MOST_SHARDS)
 
 
 class Modelled(Struct, frozen=True):
@@ -73,7 +82,7 @@ def planned(
         reads=scorers.reads,
         code=scorers.code,
         export=export,
-        shards=shards or min(max(export.length // SHARD_BYTES, FEWEST_SHARDS), MOST_SHARDS),
+        shards=shards or shards_for(export.length),
         engine=engine,
         prior=prior,
         prior_run=sha256((Path(prior) / "run.json").read_bytes()).hexdigest() if prior else None,
