@@ -1,7 +1,6 @@
 """Files that are there whole or not at all, whenever the power goes."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -9,9 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cds.errors import RunInterrupted
-
-_DRAFT = re.compile(r"\.(.+)\.\d+")
-"""Of a process's own number, so that a worker that outlives its run by a moment cannot spoil the next one's."""
 
 
 class Hashed:
@@ -40,6 +36,7 @@ def write_durably(path: Path, parts: Iterable[bytes]) -> None:
 @contextmanager
 def being_written(path: Path) -> Iterator[BinaryIO]:
     """A file that appears at `path` when all is on disk, and not at all when anything fails on the way."""
+    # Of a process's own number, so that a worker that outlives its run by a moment cannot spoil the next one's.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
@@ -66,7 +63,8 @@ def not_written(folder: Path, error: OSError) -> RunInterrupted:
 def clear_drafts(folder: Path, *names: str) -> None:
     """Remove what a kill left of files that were being written here; of those named, or of all."""
     for draft in folder.iterdir():
-        if (found := _DRAFT.fullmatch(draft.name)) and (not names or found[1] in names):
+        hidden, _, number = draft.name.rpartition(".")
+        if hidden.startswith(".") and number.isdigit() and (not names or hidden[1:] in names):
             draft.unlink(missing_ok=True)
 
 
