@@ -26,15 +26,18 @@ class Hashed:
         return self._hash.hexdigest()
 
 
-def write_durably(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file whole: beside its place, to the disk, then moved there. Raises RunInterrupted when it cannot be."""
-    with being_written(path) as file:
+def write_durably(path: Path, parts: Iterable[bytes], *, named: bool = True) -> None:
+    """Write a file whole: beside its place, to the disk, then moved there. Raises RunInterrupted when it cannot be.
+
+    Without `named` a power cut may forget the file's name: then what it holds is made anew.
+    """
+    with being_written(path, named=named) as file:
         for part in parts:
             file.write(part)
 
 
 @contextmanager
-def being_written(path: Path) -> Iterator[BinaryIO]:
+def being_written(path: Path, *, named: bool = True) -> Iterator[BinaryIO]:
     """A file that appears at `path` when all is on disk, and not at all when anything fails on the way."""
     # Of a process's own number, so that a worker that outlives its run by a moment cannot spoil the next one's.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -44,7 +47,8 @@ def being_written(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        settle(path.parent)
+        if named:
+            settle(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise not_written(path.parent, error) from None

@@ -120,7 +120,7 @@ def _folder(place: str) -> Export:
     inside = posixpath.join(place, "deleted")
     deleted = {f"deleted/{_name(path)}": path for path in _listed(inside)} if _is_there(inside) else {}
     data = {name: path for name, path in listed.items() if _is_data(name)}
-    left = [name for name in listed if not _is_data(name) and not (record and name in (_NOT_DATA | {RECORD}))]
+    left = [name for name in listed if not _is_data(name) and _is_told(name, record)]
     gone = {name: path for name, path in deleted.items() if is_ndjson(name)}
     found = [_as_recorded(_source(path), name, place, record) for name, path in data.items()]
     if record is not None:
@@ -137,6 +137,12 @@ def _folder(place: str) -> Export:
 
 def _is_data(name: str) -> bool:
     return is_ndjson(name) and name not in _NOT_DATA and not name.startswith(".")
+
+
+def _is_told(name: str, record: _Record | None) -> bool:
+    """Whether somebody may think that a file that is not read was."""
+    hidden = name.startswith(".") and not is_ndjson(name)
+    return not hidden and not (record and name in (_NOT_DATA | {RECORD}))
 
 
 def _as_recorded(source: Source, name: str, place: str, record: _Record | None) -> Source:

@@ -119,6 +119,7 @@ class Finish:
         if not (self._out / CHARTS).exists():
             clear_drafts(self._work.charts)
             write_durably(self._work.charts / REPLACED, [json.encode(replaced)])
+            settle(self._work.charts)
             self._work.charts.rename(self._out / CHARTS)
             settle(self._out)
         write_durably(self._out / RUN, [json.format(json.encode(report), indent=2), b"\n"])

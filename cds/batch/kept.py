@@ -63,6 +63,11 @@ DELETED = _MARK + b"deleted"
 """In place of all that was kept of a patient who was deleted: should the record come back, it comes without them."""
 
 
+def is_mark(resource: bytes) -> bool:
+    """Whether this stands in place of a resource."""
+    return resource[0] == _MARK[0]
+
+
 def marked(resource: bytes) -> str | None:
     """The reference of the resource that could not be read, if this is such a mark."""
-    return resource[len(_MARK) :].decode() if resource.startswith(_MARK) else None
+    return resource[len(_MARK) :].decode() if is_mark(resource) else None

@@ -24,7 +24,7 @@ class Contents(Struct, frozen=True):
 
 def write_sections(path: Path, header: Any, sections: Mapping[str, bytes]) -> None:
     """Raises RunInterrupted when the disk does not take it."""
-    write_durably(path, whole(header, sections))
+    write_durably(path, whole(header, sections), named=False)
 
 
 def whole(header: Any, sections: Mapping[str, bytes]) -> list[bytes]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct, field, json
 
 from cds.batch.answers import Answer, Rejected, answer, bases_of
-from cds.batch.kept import DELETED, Reject, framed, marked, named, shard_of, unframed
+from cds.batch.kept import DELETED, Reject, framed, is_mark, marked, named, shard_of, unframed
 from cds.batch.ownership import Merged
 from cds.batch.rows import Row, rows
 from cds.batch.scorers import Scorers
@@ -122,8 +122,12 @@ class _Patient:
     def __init__(self, key: bytes, record: _Record, deleted: frozenset[str], seen: Set[int]) -> None:
         """`seen`: earlier resources that came again; one that did not come again for this patient is not theirs now."""
         self._key, self._id, self._record = key, key.decode(), record
-        found = [(n, line, data, expanded(data)) for n, line, data in record.kept if marked(data) is None]
-        marks = [(n, line, data) for n, line, data in record.kept if marked(data) is not None]
+        found, marks = list[tuple[int, int, bytes, Resource]](), list[tuple[int, int, bytes]]()
+        for one in record.kept:
+            if is_mark(one[2]):
+                marks.append(one)
+            else:
+                found.append((*one, expanded(one[2])))
         if record.kept[:1] and record.kept[0][0] == EARLIER:
             new = {_reference(resource) for number, _, _, resource in found if number != EARLIER}
             again = {_reference(resource) for number, line, _, resource in found if number == EARLIER and line in seen}
@@ -136,15 +140,15 @@ class _Patient:
         if f"Patient/{self._id}" in deleted and not any(one[3].resource_type == "Patient" for one in found):
             found = [one for one in found if one[0] != EARLIER]
             marks = [(EARLIER, 0, DELETED)]
-        self._resources = [resource for _, _, _, resource in found]
-        self._condensed = [condensed for _, _, condensed, _ in found]
-        self._lines = [(number, line) for number, line, _, _ in found if number != EARLIER]
+        self._found = found
+        self._resources = [one[3] for one in found]
         self._marks = {data for _, _, data in marks}
 
     def score_into(self, found: Scored, scorers: Scorers, at: datetime, doubt: DataUnavailable | None) -> None:
         written, retracted = self._still_written()
         if not any(resource.resource_type == "Patient" for resource in self._resources):
-            found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in self._lines]
+            new = ((number, line) for number, line, _, _ in self._found if number != EARLIER)
+            found.rejects += [Reject(number, line, _NO_PATIENT) for number, line in new]
         else:
             found.patients += 1
             chart = doubt or self._unavailable() or self._chart(scorers)
@@ -189,8 +193,7 @@ class _Patient:
         return now.id
 
     def _keep(self, found: Scored, written: list[Written]) -> None:
-        pairs = zip(self._resources, self._condensed, strict=True)
-        found.kept += [framed(self._key, named(r.resource_type, r.id), condensed) for r, condensed in pairs]
+        found.kept += [framed(self._key, named(r.resource_type, r.id), data) for _, _, data, r in self._found]
         for mark in sorted(self._marks):  # until that resource comes again
             found.kept.append(framed(self._key, _number(mark), mark))
         found.written += [framed(self._key, 0, encoded(one)) for one in written]
