@@ -88,7 +88,8 @@ def _times(without: str) -> list[tuple[str, int]]:
 
 
 async def test_r5_a_fraction_of_a_second_is_a_time(server: KeyServer) -> None:
-    await accepted(trust(server), token(iat=T + 0.25, exp=T + 60.75, nbf=T - 300.5))
+    caller = await accepted(trust(server), token(iat=T + 0.25, exp=T + 60.75, nbf=T - 300.5))
+    assert caller.tenant == "general-hospital"
 
 
 @pytest.mark.proves("C102", "each bound of exp, iat, nbf and life: refused with its own reason")
@@ -109,7 +110,8 @@ async def test_r5_c102_each_bound_refuses(changed: dict[str, int], reason: str, 
 
 
 async def test_c102_a_not_before_five_minutes_earlier_is_taken(server: KeyServer) -> None:
-    await accepted(trust(server), token(nbf=T - 300))
+    caller = await accepted(trust(server), token(nbf=T - 300))
+    assert caller.tenant == "general-hospital"
 
 
 SPEC_EXAMPLE = (
