@@ -10,7 +10,6 @@ import uvloop
 from bench import batch, batch_memory, batch_spark, hanging, online, page, trust
 from bench.readme import placed, write
 
-
 _ASKED_FOR = ("peers", "batch-memory", "batch-spark")
 """Only by name: the first installs HealthChain, the others write 11 GB of data each."""
 
