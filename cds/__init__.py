@@ -23,6 +23,7 @@ from cds.features.kinds import (
 )
 from cds.features.labs import lab_series
 from cds.features.predictors import Predictors
+from cds.features.race import Race
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
@@ -76,6 +77,7 @@ __all__ = [
     "OutOfRange",
     "Outcome",
     "Predictors",
+    "Race",
     "Reading",
     "Reference",
     "Refusal",
