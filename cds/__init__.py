@@ -31,7 +31,17 @@ from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, months
 from cds.risk.assessment import people, percent, risk_assessment, rounded, shown_number
 from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Risk, Score, beside
-from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
+from cds.risk.explanation import (
+    Contribution,
+    Course,
+    CoursePoint,
+    Explanation,
+    Input,
+    Knob,
+    OutOfRange,
+    plain_inputs,
+    within,
+)
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
 from cds.text import day_text, plain, slug, table
@@ -105,6 +115,7 @@ __all__ = [
     "people",
     "percent",
     "plain",
+    "plain_inputs",
     "read_code_sets",
     "reading",
     "recorded",
