@@ -4,6 +4,8 @@ from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
+from cds.features.body import BodyMassIndex, MeanOf
+from cds.features.diagnoses import CONDITION_CODES, diagnosed
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -22,9 +24,11 @@ from cds.features.kinds import (
     within_days,
 )
 from cds.features.labs import lab_series
+from cds.features.medications import MEDICATION_CODES, MEDICATIONS, STATEMENTS, Taking
 from cds.features.predictors import Predictors
 from cds.features.race import Race
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
+from cds.features.smoking import Smoking
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
@@ -50,13 +54,18 @@ __all__ = [
     "ABSENT",
     "ACTIVE",
     "CONDITIONS",
+    "CONDITION_CODES",
     "COUNTED",
     "ENCOUNTERS",
+    "MEDICATIONS",
+    "MEDICATION_CODES",
     "PROCEDURES",
     "REASON_SYSTEM",
+    "STATEMENTS",
     "SUMMARY_LIMIT",
     "Action",
     "Age",
+    "BodyMassIndex",
     "Bound",
     "Card",
     "Chart",
@@ -79,6 +88,7 @@ __all__ = [
     "Latest",
     "Link",
     "LookBack",
+    "MeanOf",
     "Missing",
     "ModelSettings",
     "Need",
@@ -100,14 +110,17 @@ __all__ = [
     "ServiceSettings",
     "Sex",
     "Slot",
+    "Smoking",
     "Source",
     "Suggestion",
+    "Taking",
     "Threshold",
     "When",
     "age_on",
     "beside",
     "day_text",
     "days",
+    "diagnosed",
     "hook",
     "lab_series",
     "months",
