@@ -171,7 +171,7 @@ TRAPS = [
     ("temperature", "8310-5", {"value": "98.6", "unit": "F", "ucum": "[degF]"}, "37 Cel from one"),
     ("temperature", "8310-5", {"value": "98.6", "ucum": "Cel"}, "implausible"),
     ("temperature", "8310-5", {"value": "37"}, "unit not accepted"),
-    ("sbp", "85354-9", {"value": "120", "ucum": "mm[Hg]"}, "unit not accepted"),  # of the panel itself: which one is it?
+    ("sbp", "85354-9", {"value": "120", "ucum": "mm[Hg]"}, "unit not accepted"),  # of the panel itself
     ("dbp", "55284-4", {"value": "120", "ucum": "mm[Hg]"}, "unit not accepted"),
     ("sbp", "8480-6", {"value": "16", "unit": "kPa"}, "120.00992 mm[Hg] from one"),
     ("total_cholesterol", "14647-2", {"value": "5.172", "ucum": "mmol/L"}, "200 mg/dL from one"),
