@@ -54,6 +54,10 @@ URIS: dict[str, tuple[str, ...]] = {
         "http://www.cms.gov/Medicare/Coding/ICD10",
         "http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-procedure-icd10",
     ),
+    "priority": ("http://terminology.hl7.org/CodeSystem/v3-ActPriority", "http://hl7.org/fhir/v3/ActPriority"),
+    "admit_source": ("http://terminology.hl7.org/CodeSystem/admit-source", "http://hl7.org/fhir/admit-source"),
+    "mimic_admit_source": ("http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-admit-source",),
+    "mimic_service": ("http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-services",),
     "bedside": (FEATURE_SYSTEM,),
 }
 """The URIs under which each code system travels; the system is half of a code's meaning ("403" is two things)."""
