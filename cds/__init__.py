@@ -4,6 +4,17 @@ from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
+from cds.features.admission import (
+    STAY_CODES,
+    AcuteAdmission,
+    Admissions,
+    EmergencyVisits,
+    FromService,
+    LastOfStay,
+    LengthOfStay,
+    ProcedureInStay,
+)
+from cds.features.charlson import CHARLSON_CODES, Charlson
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -24,10 +35,11 @@ from cds.features.kinds import (
 from cds.features.labs import lab_series
 from cds.features.predictors import Predictors
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
+from cds.features.vitals import ALERT, GCS, Consciousness, OxygenSupport, Vital, VitalSigns
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
-from cds.fhir.times import LookBack, When, age_on, days, months
+from cds.fhir.times import LookBack, When, age_on, days, hours, months
 from cds.risk.assessment import people, percent, risk_assessment, rounded
 from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk, beside
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
@@ -38,34 +50,46 @@ from cds.text import day_text, plain, slug, table
 __all__ = [
     "ABSENT",
     "ACTIVE",
+    "ALERT",
+    "CHARLSON_CODES",
     "CONDITIONS",
     "COUNTED",
     "ENCOUNTERS",
+    "GCS",
     "PROCEDURES",
     "REASON_SYSTEM",
+    "STAY_CODES",
     "SUMMARY_LIMIT",
     "Action",
+    "AcuteAdmission",
+    "Admissions",
     "Age",
     "Bound",
     "Card",
+    "Charlson",
     "Chart",
     "CodeSet",
     "Coding",
+    "Consciousness",
     "Contribution",
     "Course",
     "CoursePoint",
     "Deceased",
+    "EmergencyVisits",
     "Estimate",
     "Ever",
     "Explanation",
     "Fact",
     "Feature",
+    "FromService",
     "Guidance",
     "HookCall",
     "Indicator",
     "Input",
     "Knob",
+    "LastOfStay",
     "Latest",
+    "LengthOfStay",
     "Link",
     "LookBack",
     "Missing",
@@ -74,7 +98,9 @@ __all__ = [
     "NotScored",
     "OutOfRange",
     "Outcome",
+    "OxygenSupport",
     "Predictors",
+    "ProcedureInStay",
     "Reading",
     "Reference",
     "Refusal",
@@ -88,12 +114,15 @@ __all__ = [
     "Source",
     "Suggestion",
     "Threshold",
+    "Vital",
+    "VitalSigns",
     "When",
     "age_on",
     "beside",
     "day_text",
     "days",
     "hook",
+    "hours",
     "lab_series",
     "months",
     "newest_of",

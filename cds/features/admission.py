@@ -10,7 +10,7 @@ from cds.features.stays import STAYS, Stay
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
-from cds.fhir.times import LookBack, days
+from cds.fhir.times import LookBack
 
 STAY_CODES: dict[str, CodeSet] = read_code_sets(files("cds.fhir") / "vocabulary" / "stays.csv")
 _LONG = 90
@@ -124,18 +124,12 @@ class _Before(Feature[Reading[int] | Missing]):
 class EmergencyVisits(_Before):
     """Visits to an emergency department before the index admission; the one by which she was admitted is none."""
 
-    def __init__(self, within: LookBack = days(180)) -> None:
-        super().__init__(within)
-
     def counts(self, stay: Stay) -> bool:
         return stay.emergency
 
 
 class Admissions(_Before):
     """Inpatient stays before the index admission."""
-
-    def __init__(self, within: LookBack = days(365)) -> None:
-        super().__init__(within)
 
     def counts(self, stay: Stay) -> bool:
         return stay.inpatient

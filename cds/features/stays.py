@@ -4,8 +4,8 @@ How a stay is made, since hospitals send it in pieces:
 - An Encounter with everything that is part of it (`partOf`) is one stay. It is an inpatient stay when one of its
   Encounters has an inpatient class (IMP, ACUTE, NONAC), or when an emergency Encounter holds another: that is a
   hospital's Encounter with its emergency part. It came by the emergency department when one of them has class EMER.
-- Without `partOf`, an emergency visit that ends no more than six hours before an inpatient stay begins, or overlaps it,
-  belongs to it; inpatient stays that overlap are one.
+- Without `partOf`, an emergency visit that ends no more than six hours before an inpatient stay begins, begins no more
+  than six hours after, or overlaps it, belongs to it; inpatient stays that overlap are one.
 - Only Encounters that have begun by then count; one without a start cannot be placed and is counted as undated.
 
 The index stay is that of the Encounter in whose course the chart is read; without one, the inpatient stay in progress,
@@ -148,7 +148,8 @@ def _joined(stays: Iterable[Stay]) -> Iterator[Stay]:
 
 def _belong_together(one: Stay, later: Stay) -> bool:
     if one.inpatient:
-        return later.started.first < one.until
+        at_the_door = later.emergency and later.started.first <= one.started.last + _FROM_EMERGENCY
+        return at_the_door or later.started.first < one.until
     return later.inpatient and later.started.first <= one.until + _FROM_EMERGENCY
 
 
@@ -158,7 +159,10 @@ def _both(one: Stay, later: Stay) -> Stay:
     longest = max((one, later), key=lambda stay: stay.until)
     ended = longest.ended if outer.ended or outer.over else None
     return replace(
-        outer, encounters=(*outer.encounters, *inner.encounters), ended=ended, emergency=one.emergency or later.emergency
+        outer,
+        encounters=(*outer.encounters, *inner.encounters),
+        ended=ended,
+        emergency=one.emergency or later.emergency,
     )
 
 

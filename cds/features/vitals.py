@@ -7,9 +7,10 @@ cannot be used, the parameter is Missing with that reason, and no older one stan
 known has no place in a window of hours. The window is an engineering choice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -24,12 +25,23 @@ from cds.fhir.times import LookBack, hours
 from cds.fhir.units import analytes
 
 VITAL_CODES: dict[str, CodeSet] = read_code_sets(files("cds.fhir") / "vocabulary" / "vitals.csv")
-_MEASURED = ("resp_rate", "spo2", "sbp", "dbp", "heart_rate", "temperature", "oxygen_flow", "oxygen_concentration", "gcs")
+_MEASURED = (
+    "resp_rate",
+    "spo2",
+    "sbp",
+    "dbp",
+    "heart_rate",
+    "temperature",
+    "oxygen_flow",
+    "oxygen_concentration",
+    "gcs",
+)
 _CODED = ("acvpu", "on_oxygen")
 _LEVELS = ("alert", "new confusion", "voice", "pain", "unresponsive")
 ALERT = _LEVELS[0]
 _ALERT_GCS = 15
 _ROOM_AIR = 21.0
+V = TypeVar("V")
 
 
 class VitalSet(Struct, frozen=True):
@@ -130,4 +142,100 @@ class OxygenSupport(Feature[Reading[bool] | Missing]):
 
     def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
         found = chart.read(self.vitals, at)
-        return _newest(found, {name: _oxygen for name in ("oxygen_flow", "oxygen_concentration", "on_oxygen")}, worst=True)
+        said = _newest(found, ("oxygen_flow", "oxygen_concentration", "on_oxygen"))
+        if isinstance(said, Missing):
+            return said
+        told = [(breathes, result) for result in said if (breathes := _breathes_oxygen(result)) is not None]
+        if len(told) < len(said):
+            return next(_unusable(result) for result in said if _breathes_oxygen(result) is None)
+        oxygen, result = max(told, key=lambda one: one[0])
+        return _reading(oxygen, result, found)
+
+
+class Consciousness(Feature[Reading[str] | Missing]):
+    """How conscious the patient is: "alert", "new confusion", "voice", "pain", "unresponsive", or "GCS 14".
+
+    Only Alert and a Glasgow Coma Scale of 15 are "alert"; `method` says by which of the two. The newest statement
+    counts; of several of one instant, the one that is not alert.
+    """
+
+    def __init__(self, vitals: VitalSigns) -> None:
+        self.vitals = vitals
+        self.codes = vitals.codes
+
+    def needs(self) -> tuple[Need, ...]:
+        return self.vitals.needs()
+
+    def read(self, chart: Chart, at: datetime) -> Reading[str] | Missing:
+        found = chart.read(self.vitals, at)
+        said = _newest(found, ("gcs", "acvpu"))
+        if isinstance(said, Missing):
+            return said
+        told = [(level, result) for result in said if (level := _level(result)) is not None]
+        if len(told) < len(said):
+            return next(_unusable(result) for result in said if _level(result) is None)
+        level, result = max(told, key=lambda one: one[0] != ALERT)
+        return _reading(level, result, found)
+
+
+GCS, ACVPU = "Glasgow Coma Scale", "ACVPU"
+
+
+def _newest(found: VitalSet, names: Sequence[str]) -> Sequence[Result] | Missing:
+    """The results of these parameters at the newest instant at which there is one; else why there is none."""
+    results = [result for name in names if isinstance(result := found.found[name], Result)]
+    if not results:
+        missing = [why for name in names if isinstance(why := found.found[name], Missing)]
+        return next((why for why in missing if why.why != "never recorded"), missing[0])
+    last = max(result.at for result in results)
+    return [result for result in results if result.at == last]
+
+
+def _breathes_oxygen(result: Result) -> bool | None:
+    """None when the result cannot be understood."""
+    if result.fact.answer and result.why == "no value":
+        return _answered(result, {"yes": True, "no": False})
+    if result.value is None or result.comparator:
+        return None
+    return result.value > (_ROOM_AIR if result.unit == "%" else 0.0)
+
+
+def _level(result: Result) -> str | None:
+    """None when the result cannot be understood."""
+    if result.fact.answer and result.why == "no value":
+        return _answered(result, {level: level for level in _LEVELS})
+    if result.value is None or result.comparator or not _is_gcs(result):
+        return None
+    return ALERT if result.value == _ALERT_GCS else f"GCS {result.value:g}"
+
+
+def _is_gcs(result: Result) -> bool:
+    """Whether a number is one of the Glasgow Coma Scale, and not a position in a list of answers."""
+    coding = result.fact.coding
+    system = system_named(coding.system)
+    return system is not None and LAB_CODES["gcs"].holds(system, coding.code or "")
+
+
+def _answered(result: Result, meanings: Mapping[str, V]) -> V | None:
+    """What a coded answer means; None when none of its codings is known, or two of them disagree."""
+    meant = {
+        name
+        for coding in result.fact.answer
+        if (system := system_named(coding.system)) and coding.code
+        for name in meanings
+        if VITAL_CODES[f"answer: {name}"].holds(system, coding.code)
+    }
+    return meanings[meant.pop()] if len(meant) == 1 else None
+
+
+def _unusable(result: Result) -> Missing:
+    if result.why == "no value" and result.fact.answer:
+        return result.missing("not stated")
+    return result.missing(result.why or ("comparator" if result.comparator else "no value"))
+
+
+def _reading(value: V, result: Result, found: VitalSet) -> Reading[V]:
+    names = [name for name, one in found.found.items() if one is result]
+    notes = tuple(note for name in names for note in found.notes[name])
+    method = (GCS if _is_gcs(result) else ACVPU) if isinstance(value, str) else ""
+    return Reading(value, "", result.at, result.source, as_sent=result.shown, method=method, notes=notes)

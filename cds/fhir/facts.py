@@ -205,9 +205,7 @@ def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
 
 
 def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    return [
-        (name, stay(resource, coding)) for concept in kinds(resource) for name, coding in vocabulary.hits(concept)
-    ]
+    return [(name, stay(resource, coding)) for concept in kinds(resource) for name, coding in vocabulary.hits(concept)]
 
 
 def stay(resource: Resource, coding: Coding | None = None) -> Fact:
