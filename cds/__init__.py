@@ -40,10 +40,10 @@ from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, hours, months
-from cds.risk.assessment import people, percent, risk_assessment, rounded
-from cds.risk.estimate import Estimate, NotScored, Outcome, Refusal, Risk, beside
+from cds.risk.assessment import people, percent, risk_assessment, rounded, shown_number
+from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Risk, Score, beside
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
-from cds.risk.model import ModelSettings, Reference, RiskModel
+from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
 from cds.text import day_text, plain, slug, table
 
@@ -96,6 +96,7 @@ __all__ = [
     "ModelSettings",
     "Need",
     "NotScored",
+    "Number",
     "OutOfRange",
     "Outcome",
     "OxygenSupport",
@@ -108,9 +109,11 @@ __all__ = [
     "Results",
     "Risk",
     "RiskModel",
+    "Score",
     "Series",
     "ServiceSettings",
     "Sex",
+    "Slot",
     "Source",
     "Suggestion",
     "Threshold",
@@ -134,6 +137,7 @@ __all__ = [
     "recorded",
     "risk_assessment",
     "rounded",
+    "shown_number",
     "silence",
     "slug",
     "spell",

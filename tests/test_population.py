@@ -17,7 +17,7 @@ from bench.batch_duckdb import reduce
 from bench.batch_peers import codes
 from bench.population import Export, Order, generate, kept
 from bench.population_copies import FOLDER, multiply
-from cds import NotScored, Risk
+from cds import Estimate, NotScored, Risk
 from cds.batch.gather import gather
 from cds.fhir.chart import Chart
 from cds.risk.scoring import score
@@ -134,7 +134,9 @@ def test_the_peer_in_sql_scores_the_same_patients_alike(export: Export, tmp_path
     rows = duckdb.read_parquet(str(out)).project("patient, two_years, five_years").fetchall()
     assert {patient for patient, _, _ in rows} == set(ours)
     for patient, two, five in rows:
-        assert [one.probability for one in ours[patient].estimates] == pytest.approx([two, five], abs=1e-9)
+        assert [one.probability for one in ours[patient].estimates if isinstance(one, Estimate)] == pytest.approx(
+            [two, five], abs=1e-9
+        )
 
 
 def test_an_export_is_made_once_for_an_order_and_anew_for_another(tmp_path: Path) -> None:

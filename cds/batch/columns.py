@@ -26,8 +26,11 @@ SCHEMA = pa.schema([
     pa.field("version", pa.string(), nullable=False),
     pa.field("at", _WHEN, nullable=False),
     pa.field("outcome", pa.string(), nullable=False),
-    pa.field("horizon_years", pa.float64(), nullable=False),
+    pa.field("of", pa.string(), nullable=False),
+    pa.field("horizon_years", pa.float64()),
     pa.field("probability", pa.float64()),
+    pa.field("value", pa.float64()),
+    pa.field("unit", pa.string()),
     pa.field("bound", pa.string()),
     pa.field("band", pa.string()),
     pa.field("reason", pa.string()),
@@ -36,7 +39,8 @@ SCHEMA = pa.schema([
     pa.field("inputs", pa.list_(INPUT)),
     pa.field("assessment", pa.string()),
 ])  # fmt: skip
-"""`outcome`: "risk", "not-scored" or "rejected"; `probability` from 0 to 1, unrounded; `assessment`: the id of the
+"""`outcome`: "risk", "not-scored" or "rejected"; `probability` from 0 to 1, unrounded,
+or `value` in `unit` of a score; `of`: what the number is about, by the model's card; `assessment`: the id of the
 RiskAssessment that holds this number."""
 
 

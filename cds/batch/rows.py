@@ -1,4 +1,4 @@
-"""The rows of scores.parquet: one for each patient, model and horizon, scored or not."""
+"""The rows of scores.parquet: one for each patient and number that a model may give, scored or not."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import json
 
 from cds.batch.answers import Answer, Rejected
-from cds.risk.estimate import Estimate, NotScored, Risk
+from cds.risk.estimate import Estimate, NotScored, Number, Risk, Score
 from cds.risk.model import RiskModel
 from cds.risk.snapshot import inputs
 
@@ -15,15 +15,19 @@ Row = dict[str, Any]
 
 
 def rows(patient: str, model: RiskModel, answer: Answer, at: datetime, assessment: str | None) -> Iterator[Row]:
-    """The rows of one answer, the model's horizons in order."""
+    """The rows of one answer, in the order of the card. Of a risk, a number that the model did not give is empty."""
     shared: Row = {"patient": patient, "model": model.id, "version": model.version, "at": at}
     shared |= _told(answer) | {"assessment": assessment}
-    estimates = {e.horizon_years: e for e in answer.estimates} if isinstance(answer, Risk) else {}
-    for horizon in model.card.horizons_years:
-        row = {**shared, "horizon_years": float(horizon)}
-        if (estimate := estimates.get(horizon)) is not None:
-            row |= {"probability": estimate.probability, "bound": estimate.bound, "band": band(model, estimate)}
-        yield row
+    numbers = {(n.outcome, n.horizon_years): n for n in answer.estimates} if isinstance(answer, Risk) else {}
+    for what, horizon in model.card.slots:
+        number = numbers.get((what, horizon))
+        yield {**shared, "of": what, "horizon_years": horizon, **(_number(model, number) if number else {})}
+
+
+def _number(model: RiskModel, number: Number) -> Row:
+    if isinstance(number, Score):
+        return {"value": number.value, "unit": number.unit, "bound": number.bound, "band": number.band or None}
+    return {"probability": number.probability, "bound": number.bound, "band": band(model, number)}
 
 
 def _told(answer: Answer) -> Row:
@@ -58,7 +62,7 @@ def band(model: RiskModel, estimate: Estimate) -> str | None:
     A threshold is crossed strictly above it. Behind "at most" the truth may lie below a threshold that the bound
     crosses, and behind "at least" above one that it does not.
     """
-    limits = sorted(t.percent for t in model.thresholds if t.horizon_years == estimate.horizon_years)
+    limits = sorted(t.percent for t in model.thresholds if t.percent is not None and t.about(estimate))
     if not limits:
         return None
     crossed = [limit for limit in limits if estimate.probability * 100 > limit]

@@ -119,16 +119,25 @@ def _inputs(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _print(lines: list[dict[str, Any]]) -> None:
-    table = Table("Patient", "Model", "2 years", "5 years", "Why not, or what to note", box=None, header_style="bold")
+    table = Table("Patient", "Model", "Result", "Why not, or what to note", box=None, header_style="bold")
     for line in lines:
-        risks = {
-            e["horizon"]: f"{e.get('bound', '')} {e['probability'] * 100:.1f} %".strip()
-            for e in line.get("estimates", ())
-        }
+        several = len({e["outcome"] for e in line.get("estimates", ())}) > 1
+        result = "\n".join(_number(e, named=several) for e in line.get("estimates", ()))
         note = line.get("text") or "; ".join(line.get("cautions", ()))
         note = f"rejected: {note}" if line["outcome"] == "rejected" else note
-        table.add_row(line["patient"], line["model"], risks.get(2, ""), risks.get(5, ""), note)
+        table.add_row(line["patient"], line["model"], result, note)
     out.print(table)
     count = Counter(line["outcome"] for line in lines)
     rejected = f", {count['rejected']} rejected" if count["rejected"] else ""
     out.print(f"{count['risk']} scored, {count['not-scored']} not scored{rejected}.")
+
+
+def _number(told: dict[str, Any], *, named: bool) -> str:
+    """A number as a line of the table: "15.4 % in 5 years", "5 points, high"."""
+    bound = f"{told['bound']} " if told.get("bound") else ""
+    name = f"{told['outcome']}: " if named else ""
+    if "value" in told:
+        return (
+            f"{name}{bound}{told['value']:.4g} {told['unit']}{', ' if told.get('band') else ''}{told.get('band', '')}"
+        )
+    return f"{name}{bound}{told['probability'] * 100:.1f} % in {told['horizon']:g} years"

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from msgspec import json
 
 from cds.features.feature import Bound, Reading
-from cds.risk.estimate import Estimate, Risk
+from cds.risk.estimate import Estimate, Number, Risk, Score
 from cds.risk.model import RiskModel
 from cds.text import plain
 
@@ -21,9 +21,15 @@ _NAMESPACE = UUID("8d0b2f0e-6a57-5c0b-9a3e-5d7f2f4c1b60")
 
 def identifier_of(risk: Risk, model: RiskModel, patient_id: str) -> str:
     """The same for the same numbers and cautions from the same results, on whatever road they were computed."""
-    numbers = [(e.outcome, e.horizon_years, e.probability, e.bound) for e in risk.estimates]
+    numbers = [_identifying(number) for number in risk.estimates]
     told = [patient_id, risk.model, risk.version, model.recorded_settings, numbers, risk.cautions]
     return str(uuid5(_NAMESPACE, sha256(json.encode([*told, list(basis(risk, model))])).hexdigest()))
+
+
+def _identifying(number: Number) -> tuple[object, ...]:
+    if isinstance(number, Score):
+        return (number.outcome, number.value, number.unit, number.band, number.bound)
+    return (number.outcome, number.horizon_years, number.probability, number.bound)
 
 
 def assessment_id(risk: Risk, model: RiskModel, patient_id: str) -> str:
@@ -67,7 +73,13 @@ def basis(risk: Risk, model: RiskModel) -> Iterable[str]:
     return dict.fromkeys(source for source in found if "/" in source and not source.startswith("Patient/"))
 
 
-def _prediction(estimate: Estimate) -> dict[str, Any]:
+def _prediction(estimate: Number) -> dict[str, Any]:
+    if isinstance(estimate, Score):  # R4's RiskAssessment has no place for a score but its words
+        told = {
+            "outcome": {"text": estimate.outcome},
+            "rationale": f"{estimate.bound or ''} {shown_number(estimate)}".strip(),
+        }
+        return told | ({"qualitativeRisk": {"text": estimate.band}} if estimate.band else {})
     years = f"{estimate.horizon_years:g}"
     return {
         "outcome": {"text": estimate.outcome},
@@ -79,6 +91,18 @@ def _prediction(estimate: Estimate) -> dict[str, Any]:
         },
         "rationale": f"{estimate.bound or ''} {_spaced(estimate)} within {years} years".strip(),
     }
+
+
+def shown_number(number: Number) -> str:
+    """A number for a person: "15.4%", "5 points", "32.5 mL/min/1.73 m²"."""
+    if isinstance(number, Score):
+        unit = "point" if number.unit == "points" and number.value == 1 else number.unit
+        return (
+            f"{number.value:.10g} {unit}".strip()
+            if float(number.value).is_integer()
+            else f"{number.value:.3g} {unit}".strip()
+        )
+    return percent(number.probability, number.bound)
 
 
 def _years(value: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -23,6 +24,22 @@ class Estimate(Struct, frozen=True):
         return round(self.probability * 100, 6)
 
 
+class Score(Struct, frozen=True):
+    """A number that is no probability, points or a measure in its `unit`, with its class in the publication's words."""
+
+    outcome: str
+    value: float
+    unit: str = "points"
+    band: str = ""
+    bound: Bound | None = None
+
+    horizon_years: ClassVar[None] = None
+
+
+Number = Estimate | Score
+"""What a model gives: of an outcome within a horizon the probability, or a score."""
+
+
 class Refusal(Struct, frozen=True):
     """Why a model does not score: a closed `reason` code and a `text` that a clinician understands."""
 
@@ -37,15 +54,23 @@ class Risk(Struct, frozen=True):
     version: str
     at: datetime
     row: Predictors
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[Number, ...]
     cautions: tuple[str, ...] = ()
 
-    def within(self, years: float) -> Estimate:
-        """The estimate for a horizon. Raises KeyError when the model has none."""
+    def within(self, years: float, outcome: str | None = None) -> Estimate:
+        """The probability of an outcome, or of the first there is, within a horizon. Raises KeyError for none."""
         for estimate in self.estimates:
-            if estimate.horizon_years == years:
+            wanted = estimate.horizon_years == years and outcome in (None, estimate.outcome)
+            if wanted and isinstance(estimate, Estimate):
                 return estimate
-        raise KeyError(f"{self.model} has no {years}-year estimate")
+        raise KeyError(f"{self.model} has no {years:g}-year estimate")
+
+    def score(self, outcome: str | None = None) -> Score:
+        """The score of an outcome, or the first there is. Raises KeyError when the model gives none."""
+        for estimate in self.estimates:
+            if isinstance(estimate, Score) and outcome in (None, estimate.outcome):
+                return estimate
+        raise KeyError(f"{self.model} gives no such score")
 
 
 class NotScored(Struct, frozen=True):

@@ -27,28 +27,54 @@ class Input(Struct, frozen=True):
     missing: str = ""
 
 
+Scale = Literal["log hazard", "log odds", "points"]
+
+
 class Contribution(Struct, frozen=True):
-    """One term of a model: how the patient's value, instead of the reference's, moves the logarithm of the hazard."""
+    """One term of a model: how the patient's value, instead of the reference's, moves the number on its own scale.
+
+    That is the logarithm of the hazard or of the odds; or the points which the value gives, of which none is zero.
+    """
 
     name: str
     value: str
     reference: str
-    log_hazard: float
+    amount: float
+    scale: Scale = "log hazard"
 
     @property
     def multiplier(self) -> float:
-        """By what the term multiplies the hazard."""
-        return math.exp(self.log_hazard)
+        """By what the term multiplies the hazard, or the odds."""
+        return math.exp(self.amount)
 
     @property
     def direction(self) -> Direction:
+        if self.scale == "points":
+            return "hardly changes" if self.amount == 0 else "raises" if self.amount > 0 else "lowers"
         if 0.95 < self.multiplier < 1.05:
             return "hardly changes"
-        return "raises" if self.log_hazard > 0 else "lowers"
+        return "raises" if self.amount > 0 else "lowers"
+
+    @property
+    def told(self) -> str:
+        """The amount for a person, as a factor or as points with their sign."""
+        if self.scale == "points":
+            return f"{self.amount:+g}" if self.amount else "0"
+        return f"\N{MULTIPLICATION SIGN}{self.multiplier:.2f}"
+
+    @property
+    def words(self) -> str:
+        """What the term does, for a person."""
+        if self.scale == "points":
+            return "adds nothing" if self.amount == 0 else "adds points" if self.amount > 0 else "takes points away"
+        return f"{self.direction} the risk"
 
 
 class Explanation(Struct, frozen=True):
-    """Every term of a score, and against whom it is told; `risks` are those of that reference, by horizon in years."""
+    """Every term of a number, and against whom it is told.
+
+    `risks` are those of that reference by horizon in years, for the first of the model's outcomes; points have neither.
+    """
 
     reference: str
     risks: Mapping[float, float]

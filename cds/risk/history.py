@@ -4,7 +4,7 @@ from msgspec import Struct, structs
 
 from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
-from cds.risk.estimate import Risk
+from cds.risk.estimate import Estimate, Risk
 from cds.risk.explanation import Course, CoursePoint
 from cds.risk.model import RiskModel
 from cds.risk.scoring import score
@@ -19,21 +19,23 @@ class History(Struct, frozen=True):
 
     measured: Course
     risk: Course
+    years: float
     unscored: int = 0
     """How many of the oldest measured days were not scored again."""
 
 
 def history(model: RiskModel, chart: Chart, risk: Risk) -> History | None:
-    """The model's measure over time with the longest-horizon risk of each of its days; None when it names no measure.
+    """The model's measure over time with the longest-horizon risk of each of its days; None when there is neither.
 
     Each risk is what `score` answers from the chart as of that day: facts of later days do not exist, nor do results
     whose date is not precise enough to be of that day. Points are ordered by instant, none is after the risk, and the
     last one is the risk given.
     """
     measured = model.measured(chart, risk.at)
-    if measured is None:
+    horizons = [number.horizon_years for number in risk.estimates if isinstance(number, Estimate)]
+    if measured is None or not horizons:
         return None
-    years = max(estimate.horizon_years for estimate in risk.estimates)
+    years = max(horizons)
     points = sorted((structs.replace(p, at=min(p.at, risk.at)) for p in measured.points), key=lambda point: point.at)
     measured = structs.replace(measured, points=tuple(points))
     instants = list({point.at: point for point in points if point.at < risk.at}.values())
@@ -42,7 +44,7 @@ def history(model: RiskModel, chart: Chart, risk: Risk) -> History | None:
     now = risk.within(years)
     then.append(CoursePoint(risk.at, day_text(risk.at), now.probability, now.bound))
     unscored = sum(1 for point in points if days and point.at < days[0].at)
-    return History(measured, Course(f"{years:g}-year risk", "probability", tuple(then)), unscored)
+    return History(measured, Course(f"{years:g}-year risk", "probability", tuple(then)), years, unscored)
 
 
 def _risk_on(model: RiskModel, chart: Chart, day: CoursePoint, years: float) -> CoursePoint | None:

@@ -23,12 +23,21 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Slot = tuple[str, float | None]
+"""Which number of a model: its outcome, and of a probability its horizon in years."""
+
+
 class Reference(Struct, frozen=True):
-    """A row with a published or independently computed answer: probability (0 to 1) by horizon in years."""
+    """A row with a published or independently computed answer.
+
+    `expected`: a probability (0 to 1) by its horizon in years, or any number by its slot; what is not named is not
+    compared. `tolerance`: half a unit in the last place of what was published, or 1e-9 of what was computed exactly.
+    """
 
     row: Predictors
     settings: Mapping[str, Any]
-    expected: Mapping[float, float]
+    expected: Mapping[float | Slot, float]
+    tolerance: float = 1e-9
 
 
 class RiskModel(ABC):

@@ -7,7 +7,7 @@ from datetime import datetime
 from cds.errors import BedsideError, ModelFailed
 from cds.features.predictors import Predictors
 from cds.fhir.chart import Chart
-from cds.risk.estimate import Estimate, NotScored, Outcome, Risk
+from cds.risk.estimate import NotScored, Number, Outcome, Risk, Score
 from cds.risk.model import RiskModel
 
 
@@ -37,10 +37,13 @@ def score_row(model: RiskModel, row: Predictors) -> Outcome:
     return Risk(model.id, model.version, row.at, row, estimates, cautions)
 
 
-def _guard(model: RiskModel, estimates: tuple[Estimate, ...]) -> None:
-    """No number leaves that is not a probability."""
-    if not estimates:
+def _guard(model: RiskModel, numbers: tuple[Number, ...]) -> None:
+    """No number leaves that is not a probability, or that is no number."""
+    if not numbers:
         raise ModelFailed(f"{model.id} gave no estimate", model.id)
-    for estimate in estimates:
-        if not (math.isfinite(estimate.probability) and 0.0 <= estimate.probability <= 1.0):
+    for number in numbers:
+        if isinstance(number, Score):
+            if not math.isfinite(number.value):
+                raise ModelFailed(f"{model.id} gave a score that is no number", model.id)
+        elif not (math.isfinite(number.probability) and 0.0 <= number.probability <= 1.0):
             raise ModelFailed(f"{model.id} gave a number that is no probability", model.id)

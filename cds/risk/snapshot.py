@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from cds.features.feature import Missing, Reading
 from cds.features.predictors import Predictors
-from cds.risk.estimate import NotScored, Outcome, Risk
+from cds.risk.estimate import NotScored, Number, Outcome, Risk, Score
 from cds.risk.model import RiskModel
 from cds.risk.scoring import score_row
 
@@ -48,14 +48,16 @@ def inputs(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def estimates(outcome: Outcome) -> list[dict[str, Any]]:
-    """Estimates with probabilities from 0 to 1, unrounded."""
-    if isinstance(outcome, NotScored):
-        return []
-    return [
-        {"outcome": e.outcome, "horizon": e.horizon_years, "probability": e.probability}
-        | ({"bound": e.bound} if e.bound else {})
-        for e in outcome.estimates
-    ]
+    """Estimates with probabilities from 0 to 1 and scores with value, unit and band, unrounded."""
+    return [] if isinstance(outcome, NotScored) else [_number(number) for number in outcome.estimates]
+
+
+def _number(number: Number) -> dict[str, Any]:
+    bound = {"bound": number.bound} if number.bound else {}
+    if isinstance(number, Score):
+        band = {"band": number.band} if number.band else {}
+        return {"outcome": number.outcome, "value": number.value, "unit": number.unit} | band | bound
+    return {"outcome": number.outcome, "horizon": number.horizon_years, "probability": number.probability} | bound
 
 
 class Difference(Struct, frozen=True):
@@ -69,16 +71,21 @@ def replay(snap: Snapshot, model: RiskModel, recorded: list[dict[str, Any]], rea
     """Compute a recorded outcome again; None when it is the same to the last bit."""
     row: Predictors = model.predictors.given(snap.at, **snap.answers)
     outcome = score_row(model, row)
-    again, before = "; ".join(map(_told, estimates(outcome))), "; ".join(map(_told, recorded))
+    found = estimates(outcome)
     again_reason = outcome.reason if isinstance(outcome, NotScored) else None
-    if again == before and again_reason == reason:
+    if found == recorded and again_reason == reason:
         return None
+    before, again = ("; ".join(map(_told, numbers)) for numbers in (recorded, found))
     return Difference(before or str(reason), again or str(again_reason))
 
 
 def _told(estimate: dict[str, Any]) -> str:
-    """An estimate to the last bit, with its bound: "at most 29.4 %" is another answer than 29.4 %."""
+    """A number to the last bit, with its bound: "at most 29.4 %" is another answer than 29.4 %."""
     bound = f"{estimate['bound']} " if estimate.get("bound") else ""
+    if "value" in estimate:
+        return (
+            f"{estimate['outcome']} {bound}{estimate['value']!r} {estimate['unit']} {estimate.get('band', '')}".rstrip()
+        )
     return f"{estimate['horizon']:g} y {bound}{estimate['probability']!r}"
 
 

@@ -133,7 +133,7 @@ def explanation(variables: Variables, region: Region, row: FourVariables, extra:
         "egfr": ("eGFR", f"{round_half_up(egfr.value)} {EGFR_UNIT}", f"{MEANS['egfr'] * 5:.0f} {EGFR_UNIT}"),
         "log_acr": ("Urine ACR", f"{_bounded(acr)}{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
     } | {name: _other(name, others[name]) for name in extra}
-    told = tuple(Contribution(*said[name], log_hazard=value) for name, value in values.items())
+    told = tuple(Contribution(*said[name], amount=value) for name, value in values.items())
     return Explanation(
         "the average person of the studies behind the equation",
         {float(years): risk_of(variables, region, years, 0.0) for years in (2, 5)},

@@ -20,6 +20,7 @@ from cds import (
     Reference,
     Refusal,
     RiskModel,
+    Slot,
     Threshold,
 )
 from models.kfre import explain
@@ -145,7 +146,7 @@ class Kfre(RiskModel):
             elif values[name] == "1":
                 given[name] = Reading(True)
         row: Predictors = cls.predictors.given(_NOON, **given)
-        expected = {2.0: float(values["risk_2y"]), 5.0: float(values["risk_5y"])}
+        expected: Mapping[float | Slot, float] = {2.0: float(values["risk_2y"]), 5.0: float(values["risk_5y"])}
         return Reference(row, {"region": values["region"]}, expected)
 
 

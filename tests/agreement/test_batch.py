@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cds import NotScored
+from cds import Estimate, NotScored
 from cds.batch.prefilter import Engine
 from cds.risk.scoring import score
 from cds.risk.snapshot import inputs
@@ -35,7 +35,7 @@ def alone(folder: Path) -> dict[str, Json]:
             "cautions": list(outcome.cautions),
             "estimates": {}
             if isinstance(outcome, NotScored)
-            else {e.horizon_years: (e.probability, e.bound) for e in outcome.estimates},
+            else {e.horizon_years: (e.probability, e.bound) for e in outcome.estimates if isinstance(e, Estimate)},
             "inputs": [{**line, "source": getattr(answers[line["name"]], "source", "")} for line in inputs(outcome)],
         }
     return found

@@ -202,10 +202,10 @@ def built(broken: type[Kfre4]) -> RiskModel:
     [
         (Forgetful, "deterministic", "two scores of reference line"),
         (Batched, "row_independent", "differs in another order"),
-        (Rounded, "reference_rows", "at 2 years instead of"),
+        (Rounded, "reference_rows", "within 2 years instead of"),
         (Unreferenced, "reference_rows", "has no row for kfre-4"),
         (Misnamed, "card_complete", "input cystatin_c is no feature"),
-        (OtherHorizons, "card_complete", "other horizons than the card"),
+        (OtherHorizons, "card_complete", "other outcomes or horizons than the card"),
         (Guessing, "domain_honoured", "an empty chart is scored"),
         (Breaking, "domain_honoured", "an empty chart raises ModelFailed"),
         (Speechless, "domain_honoured", "no reason is given"),

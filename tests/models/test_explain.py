@@ -65,7 +65,7 @@ def test_the_contributions_add_up_to_the_number_that_is_shown(
         charts.AT, age=Reading(age), sex=Reading(sex), egfr=Reading(egfr), acr=Reading(acr), **extra
     )
     told = _explained(one, row)
-    linear = sum(term.log_hazard for term in told.contributions)
+    linear = sum(term.amount for term in told.contributions)
     for estimate in one.predict(row):
         years = int(estimate.horizon_years)
         baseline = BASELINES[one.variables, region][years]
@@ -78,18 +78,18 @@ def test_the_reference_patient_has_no_term_of_her_own() -> None:
     answers: dict[str, Any] = {name: Reading(value) for name, value in mean.items()}
     told = _explained(kfre(), kfre().predictors.given(charts.AT, **answers, sex=Reading("male")))
     terms = {term.name: term for term in told.contributions}
-    assert all(abs(terms[name].log_hazard) < 1e-12 for name in ("Age", "eGFR", "Urine ACR"))
+    assert all(abs(terms[name].amount) < 1e-12 for name in ("Age", "eGFR", "Urine ACR"))
     assert terms["Sex"].reference == "56 in 100 are men"
     assert terms["eGFR"].reference == "36 mL/min/1.73 m²"
     assert terms["Urine ACR"].reference == "170 mg/g"
 
 
 @pytest.mark.parametrize(
-    ("log_hazard", "direction"),
+    ("amount", "direction"),
     [(0.5, "raises"), (-0.5, "lowers"), (0.04, "hardly changes"), (-0.04, "hardly changes")],
 )
-def test_a_term_says_in_words_which_way_it_moves_the_risk(log_hazard: float, direction: str) -> None:
-    assert Contribution("x", "1", "0", log_hazard).direction == direction
+def test_a_term_says_in_words_which_way_it_moves_the_risk(amount: float, direction: str) -> None:
+    assert Contribution("x", "1", "0", amount).direction == direction
 
 
 @pytest.mark.parametrize("path", PATIENTS, ids=lambda path: path.stem)

@@ -108,11 +108,8 @@ class Bar(Struct, frozen=True):
 
 
 def bars(terms: Sequence[Term]) -> tuple[Bar, ...]:
-    most = max(
-        [abs(term.log_hazard) for term in terms] + [0.7]
-    )  # so that small terms look small: 0.7 doubles the hazard
-    widths = [round(abs(term.log_hazard) / most * 50, 1) for term in terms]
+    most = max([abs(term.amount) for term in terms] + [0.7])  # so that small terms look small: 0.7 doubles the hazard
+    widths = [round(abs(term.amount) / most * 50, 1) for term in terms]
     return tuple(
-        Bar(50.0 if term.log_hazard > 0 else round(50 - w, 1), max(w, 0.6))
-        for term, w in zip(terms, widths, strict=True)
+        Bar(50.0 if term.amount > 0 else round(50 - w, 1), max(w, 0.6)) for term, w in zip(terms, widths, strict=True)
     )

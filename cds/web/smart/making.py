@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -13,8 +13,8 @@ from cds.cdshooks.prefetch import covers
 from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable, ModelFailed, WrongPatient
 from cds.features.feature import spell
-from cds.risk.assessment import in_100, people, percent
-from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, beside
+from cds.risk.assessment import in_100, people, percent, shown_number
+from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, Score, beside
 from cds.risk.explanation import CoursePoint, Input
 from cds.risk.history import History, history
 from cds.risk.model import RiskModel
@@ -67,18 +67,22 @@ def entry_of(said: Answer, deployed: Deployed) -> views.Entry:
     cards = said.guidance.cards if said.guidance else ()
     headline = cards[0].summary if cards else _silent(said, outcome, deployed)
     scored = isinstance(outcome, Risk)
-    found = numbers(outcome, deployed.models[outcome.model]) if isinstance(outcome, Risk) else ()
-    return clean(views.Entry(id_, title, "scored" if scored else "not-scored", headline, found))
+    model = deployed.models[outcome.model]
+    found = numbers(outcome, model) if isinstance(outcome, Risk) else ()
+    points = scores(outcome, model, proposes=False) if isinstance(outcome, Risk) else ()
+    state: views.State = "scored" if scored else "not-scored"
+    return clean(views.Entry(id_, title, state, headline, found, points))
 
 
 def numbers(risk: Risk, model: RiskModel) -> tuple[views.Number, ...]:
     """Each horizon's number, the longest first."""
-    ordered = sorted(risk.estimates, key=lambda estimate: -estimate.horizon_years)
-    return tuple(_number(estimate, model) for estimate in ordered)
+    first, found = risk.estimates[0].outcome, [e for e in risk.estimates if isinstance(e, Estimate)]
+    ordered = sorted(found, key=lambda estimate: -estimate.horizon_years)
+    return tuple(_number(estimate, model) for estimate in ordered if estimate.outcome == first)
 
 
 def _number(estimate: Estimate, model: RiskModel) -> views.Number:
-    marks = (t for t in model.thresholds if t.horizon_years == estimate.horizon_years)
+    marks = (t for t in model.thresholds if t.percent is not None and t.about(estimate))
     return views.Number(
         years=f"{estimate.horizon_years:g}",
         percent=percent(estimate.probability, estimate.bound),
@@ -86,16 +90,25 @@ def _number(estimate: Estimate, model: RiskModel) -> views.Number:
         bound=estimate.bound or "",
         probability=estimate.probability,
         figures=in_100(estimate.probability, estimate.bound),
-        marks=tuple(views.Mark(t.percent, t.action, t.source, _told(estimate, t.percent)) for t in marks),
+        marks=tuple(views.Mark(t.percent or 0, t.action, t.source, t.told(estimate)) for t in marks),
     )
 
 
-def _told(estimate: Estimate, threshold: float) -> Literal["above", "not above", "unknown"]:
-    """Whether the risk is above: "at least 9.8%" may be above 10 %, and "at most 29.4%" need not be above 5 %."""
-    above = estimate.probability * 100 > threshold
-    if estimate.bound == ("at most" if above else "at least"):
-        return "unknown"
-    return "above" if above else "not above"
+def scores(risk: Risk, model: RiskModel, *, proposes: bool) -> tuple[views.ScoreView, ...]:
+    """Each score with its class and thresholds, and each probability of a further outcome in its order."""
+    first = risk.estimates[0].outcome
+    further = (n for n in risk.estimates if isinstance(n, Score) or n.outcome != first)
+    return tuple(_score(number, model, proposes) for number in further)
+
+
+def _score(number: Score | Estimate, model: RiskModel, proposes: bool) -> views.ScoreView:
+    marks = (t for t in model.thresholds if t.about(number))
+    return views.ScoreView(
+        number.outcome if isinstance(number, Score) else f"{number.outcome}, {number.horizon_years:g} years",
+        shown_number(number),
+        number.band if isinstance(number, Score) else "",
+        tuple(views.ScoreMark(t.words, t.action if proposes else "", t.source, t.told(number)) for t in marks),
+    )
 
 
 def _unproposed(number: views.Number) -> views.Number:
@@ -106,13 +119,15 @@ def _unproposed(number: views.Number) -> views.Number:
 def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
     past = history(model, said.chart, risk) if said.chart else None
     found = numbers(risk, model)
+    proposes = bool(said.guidance and said.guidance.cards)
     return {
-        "numbers": found if said.guidance and said.guidance.cards else tuple(map(_unproposed, found)),
+        "numbers": found if proposes else tuple(map(_unproposed, found)),
+        "scores": scores(risk, model, proposes=proposes),
         "source": model.title,
         "standing": model.standing(risk.row),
-        "outcome": model.card.outcome,
+        "outcome": risk.estimates[0].outcome if found else model.card.outcome,
         "terms": _terms(model, risk),
-        "course": _course(past, risk) if past else None,
+        "course": _course(past) if past else None,
         "knobs": tuple(
             views.KnobView(k.name, k.label, k.unit, spell(k.low), spell(k.high), spell(k.value))
             for k in model.knobs(risk.row)
@@ -125,27 +140,18 @@ def _terms(model: RiskModel, risk: Risk) -> views.Terms | None:
     told = model.explanation(risk.row)
     if told is None:
         return None
-    years = max(told.risks)
+    years = max(told.risks, default=0)
     return views.Terms(
         told.reference,
-        f"{percent(told.risks[years])} within {years:g} years",
-        tuple(
-            views.Term(
-                t.name,
-                t.value,
-                t.reference,
-                f"\N{MULTIPLICATION SIGN}{t.multiplier:.2f}",
-                f"{t.direction} the risk",
-                t.log_hazard,
-            )
-            for t in told.contributions
-        ),
+        f"{percent(told.risks[years])} within {years:g} years" if told.risks else "",
+        tuple(views.Term(t.name, t.value, t.reference, t.told, t.words, t.amount) for t in told.contributions),
+        told.contributions[0].scale if told.contributions else "points",
     )
 
 
-def _course(past: History, risk: Risk) -> views.Course:
+def _course(past: History) -> views.Course:
     ordered = tuple(_days(past))
-    years = f"{max(estimate.horizon_years for estimate in risk.estimates):g}"
+    years = f"{past.years:g}"
     scored = [day for day in ordered if day.percent]
     now = scored[-1]
     sentence = f"The {years}-year risk is {now.percent} now"

@@ -41,6 +41,24 @@ class Number(Struct, frozen=True):
     marks: tuple[Mark, ...]
 
 
+class ScoreMark(Struct, frozen=True):
+    """A cut-point of a score ("2 or more"), what it calls for, and whether the score reaches it."""
+
+    cut: str
+    action: str
+    source: str
+    told: Literal["above", "not above", "unknown"]
+
+
+class ScoreView(Struct, frozen=True):
+    """A score as a person reads it ("5 points"), with its class; or the probability of a further outcome."""
+
+    name: str
+    shown: str
+    band: str
+    marks: tuple[ScoreMark, ...] = ()
+
+
 class Line(Struct, frozen=True):
     """An input. `why` says why it was not used; "" when it was."""
 
@@ -54,22 +72,23 @@ class Line(Struct, frozen=True):
 
 
 class Term(Struct, frozen=True):
-    """One contribution, in words and as the logarithm of its hazard ratio, from which its bar is drawn."""
+    """One contribution, in words and as an amount on the model's own scale, from which its bar is drawn."""
 
     name: str
     value: str
     reference: str
     times: str
     words: str
-    log_hazard: float
+    amount: float
 
 
 class Terms(Struct, frozen=True):
-    """Every contribution, and the patient against whom they are told."""
+    """Every contribution, and the patient against whom they are told; points are told against nobody."""
 
     reference: str
     risk: str
     terms: tuple[Term, ...]
+    scale: Literal["log hazard", "log odds", "points"] = "log hazard"
 
 
 class Day(Struct, frozen=True):
@@ -170,6 +189,7 @@ class Page(Struct, frozen=True):
     headline: str
     steps: tuple[Step, ...] = ()
     numbers: tuple[Number, ...] = ()
+    scores: tuple[ScoreView, ...] = ()
     standing: str = ""
     outcome: str = ""
     source: str = ""
@@ -201,6 +221,7 @@ class Entry(Struct, frozen=True):
     state: State
     headline: str
     numbers: tuple[Number, ...] = ()
+    scores: tuple[ScoreView, ...] = ()
 
 
 class Overview(Struct, frozen=True):
