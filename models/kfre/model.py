@@ -20,10 +20,12 @@ from cds import (
     Reference,
     Refusal,
     RiskModel,
+    Slot,
     Threshold,
 )
 from models._kidney.albuminuria import Albuminuria
 from models._kidney.equation import round_half_up
+from models._kidney.told import measured
 from models._kidney.words import cut
 from models.kfre import explain
 from models.kfre.equation import Region, Variables, kidney_failure_risk
@@ -117,7 +119,7 @@ class Kfre(RiskModel):
         return explain.explanation(self.variables, self.settings.region, row, self.extra_inputs)
 
     def measured(self, chart: Chart, at: datetime) -> Course | None:
-        return explain.measured(chart, at)
+        return measured(chart, at)
 
     def knobs(self, row: FourVariables) -> Sequence[Knob]:
         return tuple(explain.knobs(row, self.extra_inputs))
@@ -147,7 +149,7 @@ class Kfre(RiskModel):
             elif values[name] == "1":
                 given[name] = Reading(True)
         row: Predictors = cls.predictors.given(_NOON, **given)
-        expected = {2.0: float(values["risk_2y"]), 5.0: float(values["risk_5y"])}
+        expected: Mapping[float | Slot, float] = {2.0: float(values["risk_2y"]), 5.0: float(values["risk_5y"])}
         return Reference(row, {"region": values["region"]}, expected)
 
 
