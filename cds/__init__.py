@@ -14,7 +14,9 @@ from cds.features.admission import (
     LengthOfStay,
     ProcedureInStay,
 )
+from cds.features.body import BodyMassIndex, MeanOf
 from cds.features.charlson import CHARLSON_CODES, Charlson
+from cds.features.diagnoses import CONDITION_CODES, diagnosed
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -33,8 +35,11 @@ from cds.features.kinds import (
     within_days,
 )
 from cds.features.labs import lab_series
+from cds.features.medications import MEDICATION_CODES, MEDICATIONS, STATEMENTS, Taking
 from cds.features.predictors import Predictors
+from cds.features.race import Race
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
+from cds.features.smoking import Smoking
 from cds.features.vitals import ALERT, GCS, Consciousness, OxygenSupport, Vital, VitalSigns
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
@@ -42,7 +47,17 @@ from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, hours, months
 from cds.risk.assessment import people, percent, risk_assessment, rounded, shown_number
 from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Risk, Score, beside
-from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
+from cds.risk.explanation import (
+    Contribution,
+    Course,
+    CoursePoint,
+    Explanation,
+    Input,
+    Knob,
+    OutOfRange,
+    plain_inputs,
+    within,
+)
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
 from cds.text import day_text, plain, slug, table
@@ -53,17 +68,22 @@ __all__ = [
     "ALERT",
     "CHARLSON_CODES",
     "CONDITIONS",
+    "CONDITION_CODES",
     "COUNTED",
     "ENCOUNTERS",
     "GCS",
+    "MEDICATIONS",
+    "MEDICATION_CODES",
     "PROCEDURES",
     "REASON_SYSTEM",
+    "STATEMENTS",
     "STAY_CODES",
     "SUMMARY_LIMIT",
     "Action",
     "AcuteAdmission",
     "Admissions",
     "Age",
+    "BodyMassIndex",
     "Bound",
     "Card",
     "Charlson",
@@ -92,6 +112,7 @@ __all__ = [
     "LengthOfStay",
     "Link",
     "LookBack",
+    "MeanOf",
     "Missing",
     "ModelSettings",
     "Need",
@@ -102,6 +123,7 @@ __all__ = [
     "OxygenSupport",
     "Predictors",
     "ProcedureInStay",
+    "Race",
     "Reading",
     "Reference",
     "Refusal",
@@ -114,8 +136,10 @@ __all__ = [
     "ServiceSettings",
     "Sex",
     "Slot",
+    "Smoking",
     "Source",
     "Suggestion",
+    "Taking",
     "Threshold",
     "Vital",
     "VitalSigns",
@@ -124,6 +148,7 @@ __all__ = [
     "beside",
     "day_text",
     "days",
+    "diagnosed",
     "hook",
     "hours",
     "lab_series",
@@ -132,6 +157,7 @@ __all__ = [
     "people",
     "percent",
     "plain",
+    "plain_inputs",
     "read_code_sets",
     "reading",
     "recorded",
