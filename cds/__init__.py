@@ -33,6 +33,7 @@ from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Ris
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
+from cds.risk.trained import Told, TrainedModel
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
@@ -91,6 +92,8 @@ __all__ = [
     "Source",
     "Suggestion",
     "Threshold",
+    "Told",
+    "TrainedModel",
     "When",
     "age_on",
     "beside",
