@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import keyword
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -150,7 +151,7 @@ def _guess(column: str) -> tuple[str | None, str, str]:
     return None, "", ""
 
 
-def _csv(names: list[str], rows: list[list[object]]) -> str:
+def _csv(names: list[str], rows: Sequence[Sequence[object]]) -> str:
     from io import StringIO
 
     kept = StringIO()

@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cds.errors import SiteError
-from cds.risk.estimate import Estimate, Number
 from cds.risk.artefact import Artefact, Validation
+from cds.risk.estimate import Estimate, Number
 
 SOURCE_ATTRIBUTES = 31
 """The number of source attributes of 45 CFR 170.315(b)(11)(iv)(B); "not available" is a value."""
