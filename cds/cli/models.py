@@ -9,6 +9,8 @@ from rich.table import Table
 from cds.cli.common import USAGE, RegionOption, SiteOption, out, stop, told
 from cds.cli.conforming import check_model
 from cds.features.needs import bulk_types, template
+from cds.risk.model import RiskModel
+from cds.risk.trained import TrainedModel
 from cds.settings import read_settings
 from cds.site import Site, load_site
 
@@ -37,9 +39,15 @@ def _list(site: Site) -> None:
     table = Table("Model", "Version", "Name", "State", box=None, header_style="bold")
     for cls in site.known_models:
         model = site.models.get(cls.id)
-        state = "ready" if model else site.unavailable[cls.id]
+        state = _state(model) if model else site.unavailable[cls.id]
         table.add_row(cls.id, model.version if model else "", model.card.name if model else "", state)
     out.print(table)
+
+
+def _state(model: RiskModel) -> str:
+    elsewhere = model.made_elsewhere if isinstance(model, TrainedModel) else ""
+    notes = [note for note in (model.card.shadow_only and "shadow only: not validated", elsewhere) if note]
+    return f"ready ({'; '.join(notes)})" if notes else "ready"
 
 
 def _show(site: Site, name: str) -> None:

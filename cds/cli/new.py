@@ -142,8 +142,7 @@ def _guess(column: str) -> tuple[str | None, str, str]:
     if column == "age":
         return "Age()", "completed years", '"age": _number(row.age),'
     if column in ("sex", "male"):
-        value = '1.0 if row.sex == Reading("male") else 0.0'
-        return "Sex()", "1 for male and 0 for female", f'"{column}": {value},'
+        return "Sex()", "1 for male and 0 for female", f'"{column}": _male(row.sex),'
     if column in analytes() and column in LAB_CODES:
         unit = analytes()[column].unit
         feature = f'Latest(lab_series("{column}", count=10), within=months(12))'

@@ -116,6 +116,12 @@ def _number(answer: Reading[int] | Reading[float] | Missing) -> float:
     return float(answer.value)
 
 
+def _male(answer: Reading[str] | Missing) -> float:
+    if isinstance(answer, Missing):
+        raise TypeError("a row with a missing input was not refused")
+    return 1.0 if answer.value == "male" else 0.0
+
+
 def _cell(text: str) -> float | str:
     return float(text) if text.replace(".", "", 1).isdigit() else text
 

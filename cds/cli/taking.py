@@ -16,7 +16,9 @@ from msgspec import Struct
 from cds.cli.common import UNSAFE, USAGE, err, stop
 from cds.risk.estimator import LIBRARY, Cell, Estimator, cells, no_classifier, unpickled
 
-GOLDEN_ROWS = 8
+GOLDEN_ROWS, MADE_UP = 8, 200
+
+Golden = tuple[dict[str, Cell], float]
 
 
 class Taken(Struct, frozen=True):
@@ -24,7 +26,7 @@ class Taken(Struct, frozen=True):
 
     content: bytes
     artefact: dict[str, Any]
-    golden: list[tuple[dict[str, Cell], float]]
+    golden: list[Golden]
 
 
 def from_joblib(file: Path, examples: Path | None, *, mine: bool) -> Taken:
@@ -82,7 +84,7 @@ def _taken(content: bytes, found: Any, name: str, examples: Path | None) -> Take
         stop(USAGE, f"{name} does not say how many columns it takes")
     rows = _examples(examples, columns) if examples else _made_up(columns)
     try:
-        answers = Estimator(found, columns).probabilities(rows)
+        golden = list(zip(rows, Estimator(found, columns).probabilities(rows), strict=True))
     except Exception as error:  # noqa: BLE001 - a pipeline may raise anything for rows that it was not made for
         stop(
             USAGE,
@@ -95,7 +97,15 @@ def _taken(content: bytes, found: Any, name: str, examples: Path | None) -> Take
         "scikit_learn": version(LIBRARY),
         "columns": [str(column) for column in columns],
     }
-    return Taken(content, artefact, list(zip(rows, answers, strict=True)))
+    return Taken(content, artefact, golden if examples else _telling(golden, name))
+
+
+def _telling(golden: list[Golden], name: str) -> list[Golden]:
+    """Of made-up rows those that tell most: where an answer is all but certain, another file would answer the same."""
+    told = sorted(golden, key=lambda one: abs(one[1] - 0.5))[:GOLDEN_ROWS]
+    if abs(told[0][1] - 0.5) > 0.49:
+        stop(USAGE, f"{name} is all but certain for every made-up row: give rows with --examples FILE")
+    return told
 
 
 def _numbered(found: Any) -> tuple[str, ...]:
@@ -112,6 +122,6 @@ def _examples(file: Path, columns: Sequence[str]) -> list[dict[str, Cell]]:
 
 
 def _made_up(columns: Sequence[str]) -> list[dict[str, Cell]]:
-    """Numbers of no meaning: they tell a file that computes otherwise, which is what golden vectors are for."""
+    """Numbers of no meaning, from 0.1 to 100: golden vectors are to tell a file that computes otherwise."""
     draw = Random(20261122)  # noqa: S311 - numbers to compare by, not a secret
-    return [{name: round(draw.uniform(0, 100), 3) for name in columns} for _ in range(GOLDEN_ROWS)]
+    return [{name: round(10 ** draw.uniform(-1, 2), 3) for name in columns} for _ in range(MADE_UP)]
