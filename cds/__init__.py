@@ -60,6 +60,7 @@ from cds.risk.explanation import (
 )
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
+from cds.risk.trained import Told, TrainedModel
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
@@ -141,6 +142,8 @@ __all__ = [
     "Suggestion",
     "Taking",
     "Threshold",
+    "Told",
+    "TrainedModel",
     "Vital",
     "VitalSigns",
     "When",
