@@ -94,6 +94,8 @@ class HookService(Struct, frozen=True):
     answer: ServiceFunction
     settings_type: type[ServiceSettings] = ServiceSettings
     usage_requirements: str = ""
+    mutes: bool = False
+    """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""
@@ -109,6 +111,7 @@ def hook(
     models: Iterable[str],
     settings: type[ServiceSettings] = ServiceSettings,
     usage_requirements: str = "",
+    mutes: bool = False,
 ) -> Callable[[ServiceFunction], HookService]:
     """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
 
@@ -121,7 +124,7 @@ def hook(
         raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")
 
     def made(answer: ServiceFunction) -> HookService:
-        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements)
+        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements, mutes)
 
     return made
 
