@@ -48,11 +48,24 @@ class Predicted(Struct, frozen=True):
     sdi: float | None = None
 
 
-REFERENCE = {
-    "age": 55.0, "total_cholesterol": (3.5 + 1.3) / MMOL_PER_MG, "hdl_cholesterol": 1.3 / MMOL_PER_MG, "sbp": 130.0,
-    "bmi": 25.0, "egfr": 90.0, "acr": 1.0, "hba1c": 5.3, "sdi": 1.0,
-}  # fmt: skip
-"""Where the equations' own terms are all 0, without diabetes, smoking and treatment."""
+def reference(sex: Sex) -> Predicted:
+    """The person for whom every term of the equations is 0 but the constant."""
+    return Predicted(
+        sex=sex,
+        age=55.0,
+        total_cholesterol=(3.5 + 1.3) / MMOL_PER_MG,
+        hdl_cholesterol=1.3 / MMOL_PER_MG,
+        sbp=130.0,
+        bmi=25.0,
+        egfr=90.0,
+        diabetes=False,
+        smoking=False,
+        antihypertensive=False,
+        statin=False,
+        acr=1.0,
+        hba1c=5.3,
+        sdi=1.0,
+    )
 
 
 def risk(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> float:

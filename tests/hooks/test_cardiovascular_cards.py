@@ -26,8 +26,8 @@ def site(model: Json | None = None, **service: Any) -> Site:
 
 
 def smoking(code: str, ago: int = 20) -> Json:
-    answer = {"valueCodeableConcept": {"coding": [{"system": SNOMED, "code": code}]}}
-    return lab("72166-2", None, None, ago, **answer)
+    answer = {"coding": [{"system": SNOMED, "code": code}]}
+    return lab("72166-2", None, None, ago, valueCodeableConcept=answer)
 
 
 def prescription(code: str = "29046", **members: Any) -> Json:
