@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -68,6 +68,16 @@ def reference(sex: Sex) -> Predicted:
     )
 
 
+def risks(
+    variant: Variant, horizons: Sequence[int], outcomes: Iterable[Outcome], who: Predicted
+) -> Iterator[tuple[Outcome, int, float]]:
+    """Every outcome within every horizon: the terms are the same for all, and are made once."""
+    values = terms(who, variant)
+    for outcome in outcomes:
+        for years in horizons:
+            yield outcome, years, probability(weighed(values, coefficients(variant, years, who.sex, outcome)))
+
+
 def risk(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> float:
     """Probability (0 to 1) of a first event within 10 or 30 years.
 
@@ -77,9 +87,12 @@ def risk(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> floa
 
 
 def log_odds(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> float:
-    """The sum of the equation's terms, in the order of the table."""
-    values = terms(who, variant)
-    return sum(beta * values[name] for name, beta in coefficients(variant, years, who.sex, outcome).items())
+    return weighed(terms(who, variant), coefficients(variant, years, who.sex, outcome))
+
+
+def weighed(values: Mapping[str, float], betas: Mapping[str, float]) -> float:
+    """The sum of an equation's terms, in the order of the table."""
+    return sum([beta * values[name] for name, beta in betas.items()])
 
 
 def probability(log_odds: float) -> float:

@@ -22,7 +22,7 @@ from cds import (
 from models._heart.explain import knobs, with_changes
 from models._heart.words import NAMES, as_input, drug_cautions, missing_text
 from models.prevent import explain
-from models.prevent.equation import ADDED, Outcome, Variant, risk
+from models.prevent.equation import ADDED, Outcome, Variant, risks
 from models.prevent.inputs import OPTIONAL, Prevent, PreventAndDeprivation, variant_of
 from models.prevent.refusals import OLDEST_FOR_30, RANGES, refusals
 
@@ -62,11 +62,8 @@ class PreventModel(RiskModel):
 
     def predict(self, row: Prevent) -> Sequence[Estimate]:
         who, variant = explain.described(row), self._variant(row)
-        return tuple(
-            Estimate(label, years, risk(variant, years, outcome, who))
-            for outcome, label in OUTCOMES.items()
-            for years in _horizons(row)
-        )
+        found = risks(variant, _horizons(row), OUTCOMES, who)
+        return tuple(Estimate(OUTCOMES[outcome], years, number) for outcome, years, number in found)
 
     def cautions(self, row: Prevent) -> Sequence[str]:
         return tuple(_cautions(row, self._variant(row)))
