@@ -4,7 +4,18 @@ from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
+from cds.features.admission import (
+    STAY_CODES,
+    AcuteAdmission,
+    Admissions,
+    EmergencyVisits,
+    FromService,
+    LastOfStay,
+    LengthOfStay,
+    ProcedureInStay,
+)
 from cds.features.body import BodyMassIndex, MeanOf
+from cds.features.charlson import CHARLSON_CODES, Charlson
 from cds.features.diagnoses import CONDITION_CODES, diagnosed
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
@@ -29,10 +40,11 @@ from cds.features.predictors import Predictors
 from cds.features.race import Race
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
 from cds.features.smoking import Smoking
+from cds.features.vitals import ALERT, GCS, Consciousness, OxygenSupport, Vital, VitalSigns
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
-from cds.fhir.times import LookBack, When, age_on, days, months
+from cds.fhir.times import LookBack, When, age_on, days, hours, months
 from cds.risk.assessment import people, percent, risk_assessment, rounded, shown_number
 from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Risk, Score, beside
 from cds.risk.explanation import (
@@ -48,44 +60,57 @@ from cds.risk.explanation import (
 )
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
+from cds.risk.trained import Told, TrainedModel
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
     "ABSENT",
     "ACTIVE",
+    "ALERT",
+    "CHARLSON_CODES",
     "CONDITIONS",
     "CONDITION_CODES",
     "COUNTED",
     "ENCOUNTERS",
+    "GCS",
     "MEDICATIONS",
     "MEDICATION_CODES",
     "PROCEDURES",
     "REASON_SYSTEM",
     "STATEMENTS",
+    "STAY_CODES",
     "SUMMARY_LIMIT",
     "Action",
+    "AcuteAdmission",
+    "Admissions",
     "Age",
     "BodyMassIndex",
     "Bound",
     "Card",
+    "Charlson",
     "Chart",
     "CodeSet",
     "Coding",
+    "Consciousness",
     "Contribution",
     "Course",
     "CoursePoint",
     "Deceased",
+    "EmergencyVisits",
     "Estimate",
     "Ever",
     "Explanation",
     "Fact",
     "Feature",
+    "FromService",
     "Guidance",
     "HookCall",
     "Indicator",
     "Input",
     "Knob",
+    "LastOfStay",
     "Latest",
+    "LengthOfStay",
     "Link",
     "LookBack",
     "MeanOf",
@@ -96,7 +121,9 @@ __all__ = [
     "Number",
     "OutOfRange",
     "Outcome",
+    "OxygenSupport",
     "Predictors",
+    "ProcedureInStay",
     "Race",
     "Reading",
     "Reference",
@@ -115,6 +142,10 @@ __all__ = [
     "Suggestion",
     "Taking",
     "Threshold",
+    "Told",
+    "TrainedModel",
+    "Vital",
+    "VitalSigns",
     "When",
     "age_on",
     "beside",
@@ -122,6 +153,7 @@ __all__ = [
     "days",
     "diagnosed",
     "hook",
+    "hours",
     "lab_series",
     "months",
     "newest_of",

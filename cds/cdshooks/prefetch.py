@@ -88,7 +88,7 @@ async def fill(call: Call, needs: Sequence[Need], vocabulary: Vocabulary, reach:
     found = [page for need in needs for page in (pages | fetched).get(need.key, ())]
     located = [pair for page in found for pair in located_in(page)]
     identity = Identity(call.patient_id, _bases(call, reach))
-    chart = Chart.of(located, identity, vocabulary, failed, reach.policy)
+    chart = Chart.of(located, identity, vocabulary, failed, reach.policy, call.context.encounter_id)
     if reach.policy is not None:
         reach.policy.check([page for page in found if page.resource_type == "Bundle"])
     _check_others(call, {need.key for need in needs}, identity)

@@ -43,6 +43,7 @@ class Chart:
 
     `encounters` holds each Encounter under every reference that may mean it. `unread` names the needs (prefetch keys)
     that could not be had: reading one of them raises DataUnavailable, since what was not read is not absent.
+    `encounter_id` is the Encounter in whose course the chart is read, where somebody said so.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Chart:
         facts: dict[str, list[Fact]],
         encounters: Mapping[str, Resource],
         unread: Iterable[str] = (),
+        encounter_id: str | None = None,
     ) -> None:
         self.person = person
+        self.encounter_id = encounter_id
         self._encounters = encounters
         self._stays: dict[str, Fact | None] = {}
         self.unread = frozenset(unread)
@@ -67,6 +70,7 @@ class Chart:
         vocabulary: Vocabulary,
         unread: Iterable[str] = (),
         policy: Policy | None = None,
+        encounter_id: str | None = None,
     ) -> "Chart":
         """Build the chart of the patient whom `identity` names, when the `policy` has nothing against it.
 
@@ -87,7 +91,7 @@ class Chart:
             whole = _with_medication(resource, medications) if medications else resource
             for name, fact in facts_of(whole, vocabulary):
                 facts.setdefault(name, []).append(fact)
-        return cls(person_of(patient), facts, _named("Encounter", once, identity), unread)
+        return cls(person_of(patient), facts, _named("Encounter", once, identity), unread, encounter_id)
 
     def facts(self, code_set: str, need: str | None = None) -> Sequence[Fact]:
         """Facts of a code set, in the order in which they came; `need` is the prefetch key that would bring them."""
@@ -109,6 +113,12 @@ class Chart:
             self._stays[reference] = stay(encounter) if encounter else None
         return self._stays[reference]
 
+    def encounters(self, need: str) -> Sequence[Fact]:
+        """Every Encounter that has an id, once; `need` is the prefetch key that would bring them."""
+        self.facts("", need)
+        once = {id(encounter): encounter for encounter in self._encounters.values()}
+        return [stay(encounter) for encounter in once.values() if encounter.id]
+
     def when(self, fact: Fact) -> When | None:
         """A fact's own time; for a Condition or Procedure that has none, the start of its encounter."""
         if fact.when is not None or fact.kind not in ("Condition", "Procedure"):
@@ -128,7 +138,7 @@ class Chart:
             name: [fact for fact in facts if not _perhaps_after(fact, at)] if name in later else facts
             for name, facts in self._facts.items()
         }
-        return Chart(self.person, kept, self._encounters, self.unread)
+        return Chart(self.person, kept, self._encounters, self.unread, self.encounter_id)
 
     def read(self, question: Question[T], at: datetime) -> T:
         """A feature's answer at `at`, computed once."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct, structs
 
 from cds.fhir.codes import BARRED, Vocabulary
+from cds.fhir.encounters import kinds, part_of
 from cds.fhir.prescriptions import UNNAMED, course_ends, named, status, valid_until
 from cds.fhir.resources import (
     Coding,
@@ -13,7 +14,6 @@ from cds.fhir.resources import (
     Quantity,
     Resource,
     codings,
-    concepts,
 )
 from cds.fhir.statuses import category, clinical, encounter_class, verification
 from cds.fhir.times import When, when
@@ -206,12 +206,11 @@ def _procedure(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
 
 
 def _encounter_facts(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    kinds = (*concepts(resource.type), *concepts(resource.service_type))
-    return [(name, stay(resource, coding)) for concept in kinds for name, coding in vocabulary.hits(concept)]
+    return [(name, stay(resource, coding)) for concept in kinds(resource) for name, coding in vocabulary.hits(concept)]
 
 
 def stay(resource: Resource, coding: Coding | None = None) -> Fact:
-    """An Encounter as a fact; its class is the coding unless another is given."""
+    """An Encounter as a fact; its class is the coding unless another is given, its encounter what it is a part of."""
     period = resource.period
     return Fact(
         "Encounter",
@@ -220,6 +219,7 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
         _start(period),
         resource.status,
         _doubt(resource),
+        encounter=part_of(resource),
         ended=_end(period),
     )
 

@@ -122,6 +122,10 @@ class Resource(Component, frozen=True):
     class_: msgspec.Raw = msgspec.field(default=ABSENT, name="class")
     type: msgspec.Raw = ABSENT
     service_type: msgspec.Raw = ABSENT
+    priority: msgspec.Raw = ABSENT
+    hospitalization: msgspec.Raw = ABSENT
+    admission: msgspec.Raw = ABSENT
+    part_of: msgspec.Raw = ABSENT
     period: Period | None = None
     medication_codeable_concept: CodeableConcept | None = None
     medication_reference: Reference | None = None

@@ -79,17 +79,20 @@ def _zone(zone: tzinfo) -> tzinfo:
 
 
 class LookBack(Struct, frozen=True):
-    """How far back a result may lie: calendar months, or days of 24 hours."""
+    """How far back a result may lie: calendar months, days of 24 hours, or hours."""
 
     months: int = 0
     days: int = 0
+    hours: int = 0
 
     def before(self, at: datetime) -> datetime:
         """The earliest instant that still counts at `at`."""
         start = months_before(at, self.months) if self.months else at
-        return start - timedelta(days=self.days) if self.days else start
+        return start - timedelta(days=self.days, hours=self.hours) if self.days or self.hours else start
 
     def __str__(self) -> str:
+        if self.hours:
+            return f"{self.hours} hours"
         return f"{self.months} months" if self.months else f"{self.days} days"
 
 
@@ -99,6 +102,10 @@ def months(n: int) -> LookBack:
 
 def days(n: int) -> LookBack:
     return LookBack(days=n)
+
+
+def hours(n: int) -> LookBack:
+    return LookBack(hours=n)
 
 
 def months_before(at: datetime, n: int) -> datetime:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cds.errors import SiteError
+from cds.risk.artefact import Artefact, Validation
 from cds.risk.estimate import Estimate, Number
 
 SOURCE_ATTRIBUTES = 31
@@ -90,6 +91,15 @@ class ModelCard(BaseModel):
     topic: Mapping[str, str] = Field(min_length=2)
     url: str = Field(pattern=r"^https://")
     source_attributes: Mapping[int, str] = Field(default_factory=dict)
+    artefact: Artefact | None = None
+    """Of a trained model: the file that it is."""
+    validation: Validation | None = None
+
+    @property
+    def shadow_only(self) -> str:
+        """Why the model may not be shown to anybody yet; "" when it may."""
+        unproven = self.artefact is not None and self.validation is None
+        return "it is trained, and its card.yaml has no validation" if unproven else ""
 
     @property
     def slots(self) -> tuple[tuple[str, float | None], ...]:

@@ -26,6 +26,8 @@ AT = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 LOINC = "http://loinc.org"
 UCUM = "http://unitsofmeasure.org"
 SNOMED = "http://snomed.info/sct"
+ACT_PRIORITY = "http://terminology.hl7.org/CodeSystem/v3-ActPriority"
+ADMIT_SOURCE = "http://terminology.hl7.org/CodeSystem/admit-source"
 DIALYSIS = CodeSet(
     "dialysis", [Entry("snomed", "265764009"), Entry("icd10cm", "Z99.2", "prefix"), Entry("loinc", "11041-1")]
 )
@@ -124,7 +126,15 @@ WRITERS: dict[str, Writer] = {
     "started": _inside("performedPeriod", "start"),
     "ended": _inside("performedPeriod", "end"),
     "begin": _inside("period", "start"),
-    "class": _inside("class", "code"),
+    "end": _inside("period", "end"),
+    "part of": lambda resource, cell: resource.update(partOf={"reference": f"Encounter/{cell}"}),
+    "priority": lambda resource, cell: resource.update(priority=concept(f"{ACT_PRIORITY}|{cell}")),
+    "admitted from": lambda resource, cell: resource.update(
+        hospitalization={"admitSource": concept(f"{ADMIT_SOURCE}|{cell}")}
+    ),
+    "service": lambda resource, cell: resource.update(serviceType=concept(cell)),
+    "answer": lambda resource, cell: resource.update(valueCodeableConcept=concept(cell)),
+    "class": lambda resource, cell: resource.update({"class": {"code": cell}}),
     "type": lambda resource, cell: resource.update(type=[concept(cell)]),
 }
 

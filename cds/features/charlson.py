@@ -1,0 +1,59 @@
+"""The Charlson comorbidity groups of a chart, weighed as a model's own publication weighs them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+
+from cds.features.feature import Feature, Need, Reading
+from cds.features.kinds import ACTIVE, CONDITIONS, ENCOUNTERS, recorded
+from cds.fhir.chart import Chart
+from cds.fhir.codes import CodeSet, read_code_sets
+from cds.fhir.facts import Fact
+
+_PREFIX = "charlson_"
+CHARLSON_CODES: dict[str, CodeSet] = {
+    name.removeprefix(_PREFIX): codes
+    for name, codes in read_code_sets(files("cds.fhir") / "vocabulary" / "charlson.csv").items()
+}
+"""Closed code lists by group: "heart_failure", "diabetes_complicated" … ICD-10 and ICD-9 as Quan et al. coded them."""
+_ONLY_ACTIVE = frozenset({"tumour", "metastatic"})
+"""A cancer that is over is none; every other disease counts whenever it was diagnosed."""
+
+
+class Charlson(Feature[Reading[int]]):
+    """The sum of the weights of the groups that were ever diagnosed; `method` names them with their weights.
+
+    `weights` are by group. Groups of one tuple of `once` are degrees of one thing: the heaviest of them counts alone.
+    A Condition search that was read and holds none of them gives 0; one that was not read raises DataUnavailable.
+    """
+
+    def __init__(self, weights: Mapping[str, int], once: tuple[tuple[str, ...], ...]) -> None:
+        self.weights = dict(weights)
+        self.once = once
+        self.codes = tuple(CHARLSON_CODES[group] for group in weights)
+
+    def needs(self) -> tuple[Need, ...]:
+        return (CONDITIONS, ENCOUNTERS)
+
+    def read(self, chart: Chart, at: datetime) -> Reading[int]:
+        held = {group: facts[0].source for group in self.weights if (facts := self._diagnosed(group, chart, at))}
+        counted = [group for group in held if not self._lighter(group, held)]
+        told = ", ".join(f"{group.replace('_', ' ')} {self.weights[group]}" for group in counted)
+        sources = tuple(held[group] for group in counted)
+        return Reading(
+            sum(self.weights[group] for group in counted), source=next(iter(sources), ""), method=told, also=sources[1:]
+        )
+
+    def _diagnosed(self, group: str, chart: Chart, at: datetime) -> list[Fact]:
+        facts = recorded(chart, (CHARLSON_CODES[group],), self.needs(), at)
+        return [f for f in facts if f.kind == "Condition" and _still(group, f)]
+
+    def _lighter(self, group: str, held: Mapping[str, str]) -> bool:
+        """Whether another degree of the same thing counts instead: a heavier one, or of two alike the first."""
+        degrees = next((degrees for degrees in self.once if group in degrees), (group,))
+        rival = max((one for one in degrees if one in held), key=lambda one: self.weights[one])
+        return rival != group
+
+
+def _still(group: str, fact: Fact) -> bool:
+    return group not in _ONLY_ACTIVE or fact.clinical_status in ACTIVE

@@ -1,0 +1,1 @@
+"""CURB-65, the severity of pneumonia."""

@@ -1,0 +1,1 @@
+"""The HOSPITAL score of potentially avoidable readmission."""

@@ -1,0 +1,1 @@
+"""The LACE index of readmission or death after discharge."""

@@ -1,0 +1,1 @@
+"""The National Early Warning Score 2."""
