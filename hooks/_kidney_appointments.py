@@ -1,6 +1,6 @@
 """How soon a nephrology appointment is due: in which group a patient stands, and the words for it."""
 
-from cds import Card, Guidance, HookCall, NotScored, Reading, Risk, table
+from cds import Card, Guidance, HookCall, Indicator, NotScored, Reading, Risk, table
 from hooks._kidney_cards import LINKS, PALLIATIVE, REASONS, eligible, fitting, not_scored, source_of, threshold_of
 from hooks._kidney_detail import above, for_no_score, for_score, notes, row_of, scored
 
@@ -45,7 +45,7 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance:
     advice = "offer this appointment by the groups below"
     detail = f"{for_score(call, risk, advice)}\n\n{_order()}"
     source = source_of(call, risk.model)
-    indicator = "warning" if group <= 1 else "info"
+    indicator: Indicator = "warning" if group <= 1 else "info"
     card = Card(summary, indicator, source, detail, (), LINKS, REASONS, advice=advice, notes=notes(call, risk))
     return Guidance((card,))
 

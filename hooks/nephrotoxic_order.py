@@ -18,7 +18,7 @@ from hooks import _nephrotoxic as words
     usage_requirements=(
         "Every key is needed, from prefetch or from fhirServer. Drafts are recognised by a closed list: NSAIDs "
         "(without aspirin) and injected aminoglycosides as RxNorm products and ATC; contrast by ATC V08A, and by ten "
-        "LOINC and SNOMED codes and eight CPT codes of imaging, of which nine are UNVERIFIED. A medicationReference "
+        "LOINC and SNOMED codes and eight CPT codes of imaging, and UNVERIFIED codes among them. A medicationReference "
         "is read when it is contained or in draftOrders. A pharmacy must check the list before the service is on."
     ),
 )

@@ -33,12 +33,13 @@ class Draft(Struct, frozen=True):
         return None
 
 
-def _line(codes: CodeSet, system: str, code: str) -> Entry | None:
+def _line(codes: CodeSet, system: str, code: str) -> Entry:
     def of(*matches: str) -> Iterator[Entry]:
         return (e for e in codes.entries if e.system == system and e.match in matches)
 
     exact = next((e for e in of("exact") if e.code.upper() == code.upper()), None)
-    return exact or next((e for e in of("prefix") if code.upper().startswith(e.code.upper())), None)
+    longer = (e for e in of("prefix") if code.upper().startswith(e.code.upper()))
+    return exact or next(longer, Entry(system, code, display=codes.name.replace("_", " ")))
 
 
 def resources_in(bundle: Any, member: str, lenient: bool) -> tuple[Resource, ...]:

@@ -93,6 +93,7 @@ LOW = kidneys(22)
     [
         (medicine(IBUPROFEN), "NSAID"),
         (medicine((ATC, "M01AE01")), "NSAID"),
+        (medicine(("urn:bedside:feature", "nsaid")), "NSAID"),
         (medicine(GENTAMICIN), "Aminoglycoside"),
         (medicine((ATC, "J01GB03")), "Aminoglycoside"),
         (medicine((ATC, "V08AB02")), "Iodinated contrast"),
@@ -120,6 +121,7 @@ def test_a_warning_on_that_very_draft(desk: Desk, draft: Json, what: str) -> Non
         medicine(PARACETAMOL),
         medicine((RXNORM, "243670")),  # aspirin 81 mg is not in the list
         medicine((ATC, "M01AX05")),  # glucosamine
+        medicine((RXNORM, "855633")),  # diclofenac for the skin
         medicine((ATC, "M02AA13")),  # an ointment
         medicine(("urn:of-nobody", "197805")),
         study((LOINC, "29252-4")),  # CT chest without contrast
@@ -284,7 +286,7 @@ def test_it_is_off_until_a_site_turns_it_on_and_says_that_its_list_is_incomplete
 def test_every_line_of_the_code_list_has_its_source() -> None:
     entries = [entry for codes in NEPHROTOXIC.values() for entry in codes.entries]
     assert {name: len(codes.entries) for name, codes in NEPHROTOXIC.items()} == {
-        "nsaid": 289,
+        "nsaid": 290,
         "aminoglycoside": 20,
         "iodinated_contrast": 19,
     }
