@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
+from cds.cdshooks.drafts import Draft
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.admission import (
     STAY_CODES,
@@ -96,6 +97,7 @@ __all__ = [
     "Course",
     "CoursePoint",
     "Deceased",
+    "Draft",
     "EmergencyVisits",
     "Estimate",
     "Ever",

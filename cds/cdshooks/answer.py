@@ -111,7 +111,8 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
     _settle(said, shadow=deployed.settings.stage == "shadow")
     # What was read is not kept while the ledger writes: sixty answers would hold sixty charts.
-    said.call = replace(call, prefetch={}, digestible=(b"", b""), authorization=None)
+    context = replace(call.context, proposed=())
+    said.call = replace(call, context=context, prefetch={}, digestible=(b"", b""), authorization=None)
     said.chart = None
     said.latency_us = int((time.perf_counter() - started) * 1e6)
     return said

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
 from cds.cdshooks.context import FHIR_ID, HOOKS
+from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
 from cds.risk.estimate import NotScored, Outcome
@@ -53,6 +54,11 @@ class HookCall(Struct, frozen=True):
     def outcome(self) -> Outcome:
         """The outcome of the first model that had the inputs of its variant; of the last one when none had."""
         return shown(self.outcomes)
+
+    @property
+    def drafts(self) -> tuple[Draft, ...]:
+        """The draft orders that the call is about: of order-select the selected ones, of order-sign all."""
+        return self.call.context.drafts
 
     @property
     def patient_id(self) -> str:
