@@ -4,6 +4,7 @@ from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
+from cds.features.answered import Answered
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -33,6 +34,8 @@ from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Ris
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
+from cds.risk.points import Item, PointsModel, asked_item, measured_item, recorded_item
+from cds.risk.refusals import lacking, unsuited, very_old
 from cds.text import day_text, plain, slug, table
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
     "SUMMARY_LIMIT",
     "Action",
     "Age",
+    "Answered",
     "Bound",
     "Card",
     "Chart",
@@ -64,6 +68,7 @@ __all__ = [
     "HookCall",
     "Indicator",
     "Input",
+    "Item",
     "Knob",
     "Latest",
     "Link",
@@ -75,6 +80,7 @@ __all__ = [
     "Number",
     "OutOfRange",
     "Outcome",
+    "PointsModel",
     "Predictors",
     "Reading",
     "Reference",
@@ -93,11 +99,14 @@ __all__ = [
     "Threshold",
     "When",
     "age_on",
+    "asked_item",
     "beside",
     "day_text",
     "days",
     "hook",
     "lab_series",
+    "lacking",
+    "measured_item",
     "months",
     "newest_of",
     "people",
@@ -106,6 +115,7 @@ __all__ = [
     "read_code_sets",
     "reading",
     "recorded",
+    "recorded_item",
     "risk_assessment",
     "rounded",
     "shown_number",
@@ -114,7 +124,9 @@ __all__ = [
     "spell",
     "structs",
     "table",
+    "unsuited",
     "unusable",
+    "very_old",
     "within",
     "within_days",
 ]

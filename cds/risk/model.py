@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cds.features.predictors import Predictors
 from cds.fhir.chart import Chart
-from cds.risk.estimate import Estimate, Refusal
+from cds.risk.estimate import Number, Refusal
 from cds.risk.explanation import Course, Explanation, Input, Knob, OutOfRange, plain_inputs
 from cds.risk.model_card import ModelCard, Threshold, read_card
 
@@ -84,8 +84,8 @@ class RiskModel(ABC):
         """Why this row must not be scored, or None."""
 
     @abstractmethod
-    def predict(self, row: Any) -> Sequence[Estimate]:
-        """Estimates for a row that was not refused."""
+    def predict(self, row: Any) -> Sequence[Number]:
+        """Estimates, or scores, for a row that was not refused."""
 
     def cautions(self, row: Any) -> Sequence[str]:
         """Sentences that must stand beside this row's number."""
