@@ -24,9 +24,9 @@ from cds import (
 )
 from hooks._kidney_detail import Scored, above, for_no_score, for_score, notes, row_of, scored
 from hooks._kidney_orders import ACR_ORDER, CREATININE_ORDER, order, referral, save
-from models.kfre.albuminuria import CONVERTED, in_both_units
-from models.kfre.equation import round_half_up
-from models.kfre.gates import VISIT
+from models._kidney.albuminuria import CONVERTED, in_both_units
+from models._kidney.equation import round_half_up
+from models._kidney.gates import VISIT
 from models.kfre.model import KfreSettings, chronic
 
 REFERRAL = "KDIGO 2024, recommendation 2.2.1 and practice point 2.2.1"

@@ -21,7 +21,7 @@ from cds import (
     rounded,
     table,
 )
-from models.kfre.equation import round_half_up
+from models._kidney.equation import round_half_up
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre, earlier_risk
 

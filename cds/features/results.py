@@ -166,6 +166,8 @@ _WHY: dict[str, Why] = {"modified": "modified", "no value": "no value", "other t
 def result_of(fact: Fact, moment: When, analyte: Analyte) -> Result:
     """Convert a fact's value into the analyte's own unit, or say why it cannot be used."""
     conversion = analyte.conversion(fact.unit, fact.unit_code)
+    if analyte.unit_of and conversion is not None and analyte.contradicts(fact.coding.code, conversion):
+        conversion = None
     value: float | None = None
     why: Why | None = None
     if fact.problem is not None:

@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from cds import Age, Chart, Feature, Missing, Need, Reading, Result, months
-from models.kfre import gates
-from models.kfre.acute import EXACT, acute, unexplained
-from models.kfre.albuminuria import ACR, PCR, Albuminuria
-from models.kfre.egfr import EGFR, OUTPATIENT, computed
+from models._kidney import gates
+from models._kidney.acute import EXACT, acute, unexplained
+from models._kidney.albuminuria import ACR, PCR, Albuminuria
+from models._kidney.egfr import EGFR, OUTPATIENT, computed
 
 _AGE = Age()
 _ACR = Albuminuria()

@@ -1,4 +1,4 @@
-"""The Kidney Failure Risk Equation as published, and the two equations that feed it."""
+"""The Kidney Failure Risk Equation as published."""
 
 import math
 from typing import Literal
@@ -54,53 +54,3 @@ def terms(variables: Variables, age: float, male: bool, egfr: float, acr: float,
 def risk_of(variables: Variables, region: Region, years: int, linear: float) -> float:
     """Probability (0 to 1) for a linear predictor; 0 is the mean patient."""
     return 1.0 - math.pow(BASELINES[variables, region][years], math.exp(linear))
-
-
-def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Literal["female", "male"]) -> float:
-    """eGFR in mL/min/1.73 m² from serum creatinine in mg/dL and completed years of age at the specimen's date.
-
-    CKD-EPI 2021 creatinine equation, without race: Inker et al., N Engl J Med 2021;385:1737.
-    """
-    kappa, alpha, factor = (0.7, -0.241, 1.012) if sex == "female" else (0.9, -0.302, 1.0)
-    ratio = creatinine / kappa
-    return float(142 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.200 * 0.9938**age * factor)
-
-
-def acr_from_pcr(pcr: float, female: bool, diabetes: bool, hypertension: bool) -> float:
-    """Albumin-creatinine ratio in mg/g from a protein-creatinine ratio in mg/g: the adjusted equation.
-
-    Sumida et al., Ann Intern Med 2020;173:426. Its authors advise caution below 50 mg/g.
-    """
-    return math.exp(
-        5.2659
-        + 0.2934 * math.log(min(pcr / 50, 1))
-        + 1.5643 * math.log(max(min(pcr / 500, 1), 0.1))
-        + 1.1109 * math.log(max(pcr / 500, 1))
-        - 0.0773 * female
-        + 0.0797 * diabetes
-        + 0.1265 * hypertension
-    )
-
-
-def g_stage(egfr: float) -> str:
-    """KDIGO GFR category of the integer that the clinician sees."""
-    shown = round_half_up(egfr)
-    for floor, stage in ((90, "G1"), (60, "G2"), (45, "G3a"), (30, "G3b"), (15, "G4")):
-        if shown >= floor:
-            return stage
-    return "G5"
-
-
-def a_stage(acr: float, bound: str | None = None) -> str:
-    """KDIGO albuminuria category: A1 below 30 mg/g, A2 to 300, A3 above.
-
-    Only "<30" and less and ">300" and more (or 3.4 and 30 mg/mmol) serve as bounds: what they leave open is A1 or A3.
-    """
-    if bound:
-        return "A1" if bound == "at most" else "A3"
-    return "A1" if acr < 30 else "A2" if acr <= 300 else "A3"
-
-
-def round_half_up(value: float) -> int:
-    """Integers as laboratories print them; Python's round() would send 44.5 to 44."""
-    return math.floor(value + 0.5)

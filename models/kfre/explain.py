@@ -20,20 +20,12 @@ from cds import (
     structs,
     within,
 )
-from models.kfre.albuminuria import CONVERTED, in_both_units
-from models.kfre.egfr import course
-from models.kfre.equation import (
-    MEANS,
-    Region,
-    Variables,
-    a_stage,
-    g_stage,
-    risk_of,
-    round_half_up,
-    terms,
-)
+from models._kidney.albuminuria import CONVERTED, in_both_units
+from models._kidney.egfr import course
+from models._kidney.equation import a_stage, g_stage, round_half_up
+from models._kidney.words import acr_text, egfr_text
+from models.kfre.equation import MEANS, Region, Variables, risk_of, terms
 from models.kfre.inputs import FourVariables
-from models.kfre.refusals import acr_text, egfr_text
 
 _EXCLUDED = {
     "kidney transplant": "",

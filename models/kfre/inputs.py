@@ -1,10 +1,10 @@
 """The rows of the kidney failure equations: what each variant asks of a chart."""
 
 from cds import Age, Deceased, Latest, Predictors, Sex, lab_series, months
-from models.kfre import acute, gates
-from models.kfre.albuminuria import DIABETES, HYPERTENSION, Albuminuria
+from models._kidney import acute, gates
+from models._kidney.albuminuria import DIABETES, HYPERTENSION, Albuminuria
+from models._kidney.egfr import EGFR, EarlierBelow60, SustainedFall
 from models.kfre.earlier import EarlierInputs
-from models.kfre.egfr import EGFR, EarlierBelow60, SustainedFall
 
 
 class FourVariables(Predictors):

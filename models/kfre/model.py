@@ -23,11 +23,13 @@ from cds import (
     Slot,
     Threshold,
 )
+from models._kidney.albuminuria import Albuminuria
+from models._kidney.equation import round_half_up
+from models._kidney.words import cut
 from models.kfre import explain
-from models.kfre.albuminuria import Albuminuria
-from models.kfre.equation import Region, Variables, kidney_failure_risk, round_half_up
+from models.kfre.equation import Region, Variables, kidney_failure_risk
 from models.kfre.inputs import EightVariables, FourVariables, SixVariables
-from models.kfre.refusals import cut, first_refusal
+from models.kfre.refusals import first_refusal
 
 OUTCOME = "Kidney failure treated by dialysis or transplant"
 HORIZONS = (2, 5)

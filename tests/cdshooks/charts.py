@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from fhir_fixtures.search import prefetch
-from models.kfre.equation import egfr_ckd_epi_2021
+from models._kidney.equation import egfr_ckd_epi_2021
 
 Json = dict[str, Any]
 AT = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from cds.fhir.codes import CodeSet, Entry, Vocabulary
 from cds.fhir.facts import Fact
 from cds.fhir.identity import Identity, split, subject_of
 from cds.fhir.resources import read
-from models.kfre.codes import CODES
+from models._kidney.codes import CODES
 
 Json = dict[str, Any]
 BASE = "https://ehr.example/fhir"

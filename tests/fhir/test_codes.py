@@ -3,7 +3,7 @@
 import pytest
 
 from cds.fhir.codes import FEATURE_SYSTEM, URIS, CodeSet, Entry, Vocabulary, system_named
-from models.kfre.codes import CODES
+from models._kidney.codes import CODES
 
 PREGNANCY = CodeSet(
     "pregnancy",

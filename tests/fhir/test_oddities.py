@@ -16,7 +16,7 @@ from cds.fhir.identity import Identity, split, subject_of
 from cds.fhir.person import person_of
 from cds.fhir.resources import Resource, read, read_leniently
 from cds.fhir.times import When
-from models.kfre.codes import CODES
+from models._kidney.codes import CODES
 
 RXNORM, NDC = "http://www.nlm.nih.gov/research/umls/rxnorm", "http://hl7.org/fhir/sid/ndc"
 LOINC_SETS = {

@@ -15,8 +15,8 @@ from cds.risk.assessment import of_100, percent
 from hooks import _kidney_cards as cards
 from hooks._kidney_detail import scored
 from hooks.kidney_failure import KidneyFailureSettings
-from models.kfre.albuminuria import CONVERTED
-from models.kfre.gates import VISIT
+from models._kidney.albuminuria import CONVERTED
+from models._kidney.gates import VISIT
 from models.kfre.model import OUTCOME, Kfre
 from models.kfre.refusals import first_refusal
 from tests.cdshooks.charts import CREATININE, UACR, UPCR, Json, kidney, lab, person

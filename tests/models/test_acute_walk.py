@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds import Missing, Reading
-from models.kfre.acute import EXACT, Creatinine, acute
+from models._kidney.acute import EXACT, Creatinine, acute
 from tests.charts import AT, ago, chart, creatinine
 
 WEEK, TWO_DAYS, QUARTER = timedelta(days=7), timedelta(hours=48), timedelta(days=90)

@@ -3,7 +3,7 @@
 import pytest
 
 from cds import Missing, Reading
-from models.kfre.equation import acr_from_pcr
+from models._kidney.equation import acr_from_pcr
 from tests.charts import (
     ACTIVE,
     AT,

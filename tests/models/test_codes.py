@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cds.fhir.codes import normal
-from models.kfre.codes import CODES
+from models._kidney.codes import CODES
 
 Code = tuple[str, str, str]
 """Set, system and code as hospitals may spell it."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cds import Reading
-from models.kfre.codes import CODES
+from models._kidney.codes import CODES
 from tests.charts import (
     AT,
     SCORED,

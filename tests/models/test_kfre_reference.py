@@ -6,15 +6,16 @@ from importlib.resources import files
 
 import pytest
 
-from models.kfre.equation import a_stage, acr_from_pcr, egfr_ckd_epi_2021, g_stage
+from models._kidney.equation import a_stage, acr_from_pcr, egfr_ckd_epi_2021, g_stage
 from tests.charts import model
 
 EXACT = 1e-9
+SHARED = "models._kidney"
 Row = dict[str, str]
 
 
-def rows(name: str) -> list[Row]:
-    with (files("models.kfre") / name).open(encoding="utf-8") as lines:
+def rows(name: str, package: str = "models.kfre") -> list[Row]:
+    with (files(package) / name).open(encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -27,24 +28,25 @@ def test_kidney_failure_risk(row: Row) -> None:
     assert found == pytest.approx({2: float(row["risk_2y"]), 5: float(row["risk_5y"])}, abs=EXACT, rel=0)
 
 
-@pytest.mark.parametrize("row", rows("egfr_reference.csv"), ids=lambda row: row["id"])
+@pytest.mark.parametrize("row", rows("egfr_reference.csv", SHARED), ids=lambda row: row["id"])
 def test_ckd_epi_2021(row: Row) -> None:
     value = egfr_ckd_epi_2021(float(row["creatinine"]), int(row["age"]), "female" if row["sex"] == "F" else "male")
     assert value == pytest.approx(float(row["egfr"]), abs=EXACT, rel=EXACT)
     assert g_stage(value) == row["g_stage"]
 
 
-@pytest.mark.parametrize("row", rows("pcr_reference.csv"), ids=lambda row: "-".join(row.values()))
+@pytest.mark.parametrize("row", rows("pcr_reference.csv", SHARED), ids=lambda row: "-".join(row.values()))
 def test_albumin_from_protein(row: Row) -> None:
     who = {name: row[name] == "1" for name in ("female", "diabetes", "hypertension")}
     assert acr_from_pcr(float(row["pcr"]), **who) == pytest.approx(float(row["acr"]), rel=EXACT)
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("reference.csv", 80), ("egfr_reference.csv", 14), ("pcr_reference.csv", 18)]
+    ("package", "name", "count"),
+    [("models.kfre", "reference.csv", 80), (SHARED, "egfr_reference.csv", 14), (SHARED, "pcr_reference.csv", 18)],
 )
-def test_no_row_was_lost(name: str, count: int) -> None:
-    assert len(rows(name)) == count
+def test_no_row_was_lost(package: str, name: str, count: int) -> None:
+    assert len(rows(name, package)) == count
 
 
 def test_which_variants_and_regions_have_rows() -> None:

@@ -23,7 +23,7 @@ from cds.fhir.times import when
 from cds.fhir.units import analytes
 from cds.trust.compact import take_apart
 from cds.trust.refused import NotTrusted
-from models.kfre.albuminuria import _BOUND_TEXT
+from models._kidney.albuminuria import _BOUND_TEXT
 from tests.cdshooks.charts import AT, kidney, request
 from tests.trust.ehr import token
 

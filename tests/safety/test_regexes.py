@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.kfre.albuminuria import _BOUND_TEXT
+from models._kidney.albuminuria import _BOUND_TEXT
 from tests.safety.linear import Expression, expressions, faults
 
 ROOT = Path(__file__).resolve().parents[2]

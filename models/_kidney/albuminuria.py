@@ -21,9 +21,9 @@ from cds import (
     spell,
     structs,
 )  # fmt: skip
-from models.kfre.codes import CODES
-from models.kfre.equation import acr_from_pcr
-from models.kfre.gates import active
+from models._kidney.codes import CODES
+from models._kidney.equation import acr_from_pcr
+from models._kidney.gates import active
 
 ACR = lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10)
 PCR = Latest(lab_series("upcr", count=10, required=False), within=months(12))

@@ -23,7 +23,7 @@ from cds import (
     structs,
     within_days,
 )  # fmt: skip
-from models.kfre.codes import CODES, NEPHROLOGY
+from models._kidney.codes import CODES, NEPHROLOGY
 
 RECORDS = (CONDITIONS, PROCEDURES, ENCOUNTERS)
 Found = Reading[bool] | Missing

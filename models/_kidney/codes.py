@@ -4,6 +4,6 @@ from importlib.resources import files
 
 from cds import CodeSet, read_code_sets
 
-CODES: dict[str, CodeSet] = read_code_sets(files("models.kfre") / "codes.csv")
+CODES: dict[str, CodeSet] = read_code_sets(files("models._kidney") / "codes.csv")
 NEPHROLOGY = CodeSet("nephrology", ())
 """Empty until a site maps its own specialty code: the published codes for nephrology are UNVERIFIED."""

@@ -24,7 +24,7 @@ from cds import (
     structs,
     unusable,
 )  # fmt: skip
-from models.kfre.equation import egfr_ckd_epi_2021, g_stage
+from models._kidney.equation import egfr_ckd_epi_2021, g_stage
 
 UNIT = "mL/min/{1.73_m2}"
 LOOK_BACK: LookBack = months(12)

@@ -10,7 +10,7 @@ from statistics import median
 from msgspec import Struct
 
 from cds import Chart, Feature, Missing, Need, Reading, Result, months, spell
-from models.kfre.egfr import CREATININE
+from models._kidney.egfr import CREATININE
 
 Found = Reading[bool] | Missing
 _TOLERANCE = 1e-9  # 1.2 - 0.9 is a rise of 0.3 mg/dL, whatever binary fractions make of it

@@ -1,0 +1,1 @@
+"""What several kidney models share: gates, acute injury, the choice of eGFR and of urine albumin."""
