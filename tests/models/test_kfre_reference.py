@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 
+from cds import Estimate
 from models._kidney.equation import a_stage, acr_from_pcr, egfr_ckd_epi_2021, g_stage
 from tests.charts import model
 
@@ -24,7 +25,7 @@ def test_kidney_failure_risk(row: Row) -> None:
     scorer = model(f"kfre-{row['variables']}", region=row["region"])
     reference = scorer.reference_row(row)
     assert reference is not None
-    found = {e.horizon_years: e.probability for e in scorer.predict(reference.row)}
+    found = {e.horizon_years: e.probability for e in scorer.predict(reference.row) if isinstance(e, Estimate)}
     assert found == pytest.approx({2: float(row["risk_2y"]), 5: float(row["risk_5y"])}, abs=EXACT, rel=0)
 
 
@@ -72,7 +73,8 @@ def test_the_other_region_differs_by_its_baseline_alone(
         powers = (math.log(new) / math.log(old) for new, old in zip(unknown, known, strict=True))
         risks = (float(row["risk_2y"]), float(row["risk_5y"]))
         expected = [1 - (1 - risk) ** power for risk, power in zip(risks, powers, strict=True)]
-        assert [e.probability for e in scorer.predict(reference.row)] == pytest.approx(expected, abs=EXACT)
+        found = [e.probability for e in scorer.predict(reference.row) if isinstance(e, Estimate)]
+        assert found == pytest.approx(expected, abs=EXACT)
 
 
 @pytest.mark.parametrize(
