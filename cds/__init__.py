@@ -5,6 +5,8 @@ from msgspec import structs
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.answered import Answered
+from cds.features.body import BodyMassIndex, MeanOf
+from cds.features.diagnoses import CONDITION_CODES, diagnosed
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -23,8 +25,10 @@ from cds.features.kinds import (
     within_days,
 )
 from cds.features.labs import lab_series
+from cds.features.medications import MEDICATION_CODES, MEDICATIONS, STATEMENTS, Taking
 from cds.features.predictors import Predictors
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
+from cds.features.smoking import Smoking
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
@@ -42,14 +46,19 @@ __all__ = [
     "ABSENT",
     "ACTIVE",
     "CONDITIONS",
+    "CONDITION_CODES",
     "COUNTED",
     "ENCOUNTERS",
+    "MEDICATIONS",
+    "MEDICATION_CODES",
     "PROCEDURES",
     "REASON_SYSTEM",
+    "STATEMENTS",
     "SUMMARY_LIMIT",
     "Action",
     "Age",
     "Answered",
+    "BodyMassIndex",
     "Bound",
     "Card",
     "Chart",
@@ -73,6 +82,7 @@ __all__ = [
     "Latest",
     "Link",
     "LookBack",
+    "MeanOf",
     "Missing",
     "ModelSettings",
     "Need",
@@ -94,8 +104,10 @@ __all__ = [
     "ServiceSettings",
     "Sex",
     "Slot",
+    "Smoking",
     "Source",
     "Suggestion",
+    "Taking",
     "Threshold",
     "When",
     "age_on",
@@ -103,6 +115,7 @@ __all__ = [
     "beside",
     "day_text",
     "days",
+    "diagnosed",
     "hook",
     "lab_series",
     "lacking",

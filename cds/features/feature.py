@@ -84,7 +84,8 @@ class Need(Struct, frozen=True):
     """What must be read from a FHIR server for a feature: one prefetch key, one search.
 
     `count` is the page size (None: not limited); a `series` needs every page, otherwise the newest page suffices.
-    An optional need that cannot be had is noticed only when a feature asks for it.
+    An optional need that cannot be had is noticed only when a feature asks for it. `include` is the reference whose
+    targets come along with the search (`medication`: each MedicationRequest's Medication).
     """
 
     key: str
@@ -93,6 +94,7 @@ class Need(Struct, frozen=True):
     count: int | None = None
     series: bool = False
     required: bool = True
+    include: str = ""
 
 
 class Feature(ABC, Generic[T]):

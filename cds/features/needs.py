@@ -32,6 +32,7 @@ def _both(one: Need, other: Need) -> Need:
         None if one.count is None or other.count is None else max(one.count, other.count),
         one.series or other.series,
         one.required or other.required,
+        one.include or other.include,
     )
 
 
@@ -45,6 +46,8 @@ def template(need: Need, vocabulary: Vocabulary) -> str:
         parts.append(f"code={','.join(tokens)}")
     if need.count is not None:
         parts += ["_sort=-date", f"_count={need.count}"]
+    if need.include:
+        parts.append(f"_include={need.resource_type}:{need.include}")
     return f"{need.resource_type}?{'&'.join(parts)}"
 
 
@@ -56,7 +59,9 @@ def search(need: Need, vocabulary: Vocabulary, patient_id: str) -> str:
 
 def bulk_types(needs: Iterable[Need]) -> tuple[str, ...]:
     """The `_type` list of a bulk export: exactly the types that are read."""
-    return tuple(dict.fromkeys(need.resource_type for need in needs))
+    needs = tuple(needs)
+    included = [need.include.capitalize() for need in needs if need.include]
+    return tuple(dict.fromkeys([*(need.resource_type for need in needs), *included]))
 
 
 def bulk_filters(needs: Iterable[Need], vocabulary: Vocabulary) -> tuple[str, ...]:

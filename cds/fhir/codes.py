@@ -54,6 +54,8 @@ URIS: dict[str, tuple[str, ...]] = {
         "http://www.cms.gov/Medicare/Coding/ICD10",
         "http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-procedure-icd10",
     ),
+    "rxnorm": ("http://www.nlm.nih.gov/research/umls/rxnorm", "urn:oid:2.16.840.1.113883.6.88"),
+    "atc": ("http://www.whocc.no/atc", "urn:oid:2.16.840.1.113883.6.73"),
     "bedside": (FEATURE_SYSTEM,),
 }
 """The URIs under which each code system travels; the system is half of a code's meaning ("403" is two things)."""
@@ -82,7 +84,7 @@ class Entry(Struct, frozen=True):
 
 
 class CodeSet:
-    """A closed, named set of codes. ICD entries are prefixes of which the longest wins; everything else is exact."""
+    """A closed, named set of codes: exact ones, and prefixes (ICD, ATC) of which the longest wins."""
 
     def __init__(self, name: str, entries: Iterable[Entry]) -> None:
         self.name = name
@@ -103,7 +105,7 @@ class CodeSet:
         if system == "bedside":
             return code == self.name
         code = normal(system, code)
-        if (system, code) in self._by_match["exact"]:
+        if (system, code) in self._exact:
             return True
         if any(s == system and low <= code <= high for s, low, high in self._ranges if len(code) == len(low)):
             return True
@@ -113,6 +115,10 @@ class CodeSet:
     def bars(self, system: str, code: str) -> bool:
         """Whether a resource with this code is not meant, whatever its other codings say."""
         return (system, normal(system, code)) in self._by_match["never"]
+
+    @cached_property
+    def _exact(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self._by_match["exact"])  # a set of drugs or cancers has thousands
 
     @cached_property
     def _ranges(self) -> list[tuple[str, str, str]]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec import Struct, structs
 
 from cds.fhir.codes import BARRED, Vocabulary
+from cds.fhir.prescriptions import UNNAMED, course_ends, named, status, valid_until
 from cds.fhir.resources import (
-    CodeableConcept,
     Coding,
     Component,
     Period,
@@ -24,7 +24,8 @@ class Fact(Struct, frozen=True, gc=False):
 
     `when` is the clinically relevant time (effective, onset or recorded, performed end, period start); `began` and
     `ended` bound what takes time. `value` is in `unit` as sent. `problem` says why the fact may not be used although
-    it counts ("modified", "not readable", "no value").
+    it counts ("modified", "not readable", "no value"). Of a medication, `category` is the intent, `issued`
+    when it was stated, and `moment` until when it may be dispensed.
     """
 
     kind: str
@@ -224,30 +225,31 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
 
 
 def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    concept = resource.medication_codeable_concept or _contained_medication(resource)
+    """Medications by their code; of one whose Medication is missing, that there is one (set `UNNAMED`)."""
+    concept = named(resource)
+    hits = vocabulary.hits(concept)
+    if concept is None and UNNAMED in vocabulary.sets:
+        hits = ((UNNAMED, Coding()),)
+    return [(name, _prescribed(resource, coding)) for name, coding in hits] if hits else ()
+
+
+def _prescribed(resource: Resource, coding: Coding) -> Fact:
     period = resource.effective_period
     taken = resource.authored_on or resource.effective_date_time or (period.start if period else None)
-    return [
-        (
-            name,
-            Fact(
-                kind=str(resource.resource_type),
-                source=source_of(resource),
-                coding=coding,
-                when=moment(taken or resource.date_asserted),
-                ended=_end(period),
-                status=resource.status,
-                problem=_doubt(resource),
-                encounter=_encounter(resource),
-            ),
-        )
-        for name, coding in vocabulary.hits(concept)
-    ]
-
-
-def _contained_medication(resource: Resource) -> CodeableConcept | None:
-    wanted = resource.medication_reference.reference if resource.medication_reference else None
-    return next((c.code for c in resource.contained or () if wanted == f"#{c.id}"), None)
+    ends = [end for text in course_ends(resource) if (end := moment(text)) is not None]
+    return Fact(
+        kind=str(resource.resource_type),
+        source=source_of(resource),
+        coding=coding,
+        when=moment(taken or resource.date_asserted),
+        issued=moment(resource.date_asserted),
+        ended=_end(period) or max(ends, key=lambda end: end.last, default=None),
+        moment=moment(valid_until(resource)),
+        status=status(resource),
+        category=resource.intent,
+        problem=_doubt(resource),
+        encounter=_encounter(resource),
+    )
 
 
 _READERS = {

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from cds import (
+    CONDITION_CODES,
     CONDITIONS,
     Bound,
     Chart,
@@ -21,14 +22,13 @@ from cds import (
     spell,
     structs,
 )  # fmt: skip
-from models._kidney.codes import CODES
 from models._kidney.equation import acr_from_pcr
 from models._kidney.gates import active
 
 ACR = lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10)
 PCR = Latest(lab_series("upcr", count=10, required=False), within=months(12))
-DIABETES = Ever(CODES["diabetes"], holds=active, needs=(CONDITIONS,))
-HYPERTENSION = Ever(CODES["hypertension"], holds=active, needs=(CONDITIONS,))
+DIABETES = Ever(CONDITION_CODES["diabetes"], holds=active, needs=(CONDITIONS,))
+HYPERTENSION = Ever(CONDITION_CODES["hypertension"], holds=active, needs=(CONDITIONS,))
 SEX = Sex()
 _RECENT, _LOOK_BACK = months(12), months(24)
 _TIMED = {entry.code for codes in ACR.codes if codes.name == "uacr_timed" for entry in codes.entries}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cds.errors import UnreadableResource, WrongPatient
+from cds.features.diagnoses import CONDITION_CODES
 from cds.features.feature import spell
 from cds.features.labs import LAB_CODES
 from cds.fhir.codes import CodeSet, Entry, Vocabulary
@@ -39,6 +40,7 @@ LOCAL = {
     ("http://www.ama-assn.org/go/cpt", "33249"): "defibrillator", ("http://example.org/local", "ATM"): "aztreonam",
     ("http://acme.org/lab/codes/tests", "60527"): "clindamycin",
 }  # fmt: skip
+KIDNEY_LABS = ("creatinine", "cystatin_c", "egfr", "uacr", "upcr", "albumin", "calcium", "phosphate", "bicarbonate")
 TABLE = list(csv.DictReader((Path(__file__).parent / "oddities.csv").read_text("utf-8").splitlines()))
 
 
@@ -48,11 +50,13 @@ def vocabulary() -> Vocabulary:
 
 
 def everything() -> Vocabulary:
-    """Bedside's own code sets, and one more for each code that stands in the resources."""
+    """The kidney's code sets, and one more for each code that stands in the resources."""
     loinc = [CodeSet(name, [Entry("loinc", code) for code in codes]) for name, codes in LOINC_SETS.items()]
     snomed = [CodeSet(name, [Entry("snomed", code) for code in codes]) for name, codes in SNOMED_SETS.items()]
     local = [CodeSet(name, ()) for name in {*LOCAL.values()} - {*LOINC_SETS, *SNOMED_SETS}]
-    return Vocabulary([*LAB_CODES.values(), *CODES.values(), *loinc, *snomed, *local], LOCAL)
+    labs = [codes for name, codes in LAB_CODES.items() if name.startswith(KIDNEY_LABS)]
+    illnesses = [CONDITION_CODES[name] for name in ("diabetes", "hypertension")]
+    return Vocabulary([*labs, *illnesses, *CODES.values(), *loinc, *snomed, *local], LOCAL)
 
 
 def read_any(path: Path) -> Resource:

@@ -1,0 +1,31 @@
+"""Whether a diagnosis stands in the chart, by closed code sets that several models share."""
+
+from datetime import datetime
+from importlib.resources import files
+
+from cds.features.kinds import ACTIVE, CONDITIONS, Ever
+from cds.fhir.chart import Chart
+from cds.fhir.code_files import CodeSets
+from cds.fhir.facts import Fact
+
+CONDITION_CODES = CodeSets(files("cds.fhir") / "vocabulary" / "conditions.csv")
+"""Code sets of diagnoses: every line has its source in `note`, or is UNVERIFIED."""
+
+
+def diagnosed(*sets: str, active: bool = True) -> Ever:
+    """Whether a Condition of any of the named sets was recorded, and is `active` unless that does not matter.
+
+    A Condition counts unless it is refuted or entered in error; one without a clinical status is active (what of a
+    status cannot be understood does not say "over"). Its reading has the date of the newest. "never recorded" means
+    that the Conditions were read and none is there; unread, the question raises DataUnavailable.
+    """
+    codes = tuple(CONDITION_CODES[name] for name in sets)
+    return Ever(*codes, holds=_active if active else _whatever, needs=(CONDITIONS,))
+
+
+def _whatever(_chart: Chart, fact: Fact, _at: datetime) -> bool:
+    return fact.kind == "Condition"
+
+
+def _active(_chart: Chart, fact: Fact, _at: datetime) -> bool:
+    return fact.kind == "Condition" and fact.clinical_status in ACTIVE
