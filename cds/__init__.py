@@ -38,7 +38,7 @@ from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Ris
 from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
-from cds.risk.points import Item, PointsModel, asked_item, measured_item, recorded_item
+from cds.risk.points import NOT_THERE, Item, PointsModel, asked_item, measured_item, recorded_item
 from cds.risk.refusals import lacking, unsuited, very_old
 from cds.text import day_text, plain, slug, table
 
@@ -51,6 +51,7 @@ __all__ = [
     "ENCOUNTERS",
     "MEDICATIONS",
     "MEDICATION_CODES",
+    "NOT_THERE",
     "PROCEDURES",
     "REASON_SYSTEM",
     "STATEMENTS",

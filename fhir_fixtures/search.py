@@ -30,10 +30,17 @@ ACCEPTED: dict[str, frozenset[str]] = {
     "Procedure": frozenset({"patient", "subject", "code", "category", "status", "date"}),
     "Encounter": frozenset({"patient", "subject", "status", "class", "date"}),
     "MedicationRequest": frozenset({"patient", "subject", "code", "category", "status"}),
+    "MedicationStatement": frozenset({"patient", "subject", "code", "category", "status"}),
     "ServiceRequest": frozenset({"patient", "subject", "code", "category", "status"}),
     "RiskAssessment": frozenset({"patient", "subject", "date"}),
 }
 """The parameters of each type, R4's own (a Condition has no `status`), beside _id, _sort, _count and _offset."""
+
+INCLUDED = {
+    "MedicationRequest:medication": "medicationReference",
+    "MedicationStatement:medication": "medicationReference",
+}
+"""The references that `_include` follows, by its value, with the member that holds each."""
 
 EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
@@ -157,7 +164,7 @@ def _split(kind: str, params: Params) -> tuple[list[tuple[str, str]], dict[str, 
     """The parameters that select, and those that shape the answer; whatever is neither is refused by name."""
     if kind not in ACCEPTED:
         raise ValueError(f"resource type not supported: {kind}")
-    shaping = {name: value for name, value in params if name in ("_sort", "_count", "_offset")}
+    shaping = {name: value for name, value in params if name in ("_sort", "_count", "_offset", "_include")}
     selecting = [(name, value) for name, value in params if name not in shaping]
     for name, value in selecting:
         if name not in ACCEPTED[kind] | {"_id"}:
@@ -165,7 +172,18 @@ def _split(kind: str, params: Params) -> tuple[list[tuple[str, str]], dict[str, 
         if name == "date":  # refused even where no resource would be compared with it
             for wanted in value.split(","):
                 _bounds(wanted)
+    asked = shaping.get("_include")
+    if asked is not None and not (asked in INCLUDED and asked.startswith(f"{kind}:")):
+        raise ValueError(f"_include not supported for {kind}: {asked}")
     return selecting, shaping
+
+
+def _included(held: Iterable[Resource], page: Sequence[Resource], asked: str | None) -> list[Resource]:
+    """The resources to which the page's matches refer by the member that `_include` names, each once."""
+    if asked is None:
+        return []
+    wanted = {one.get(INCLUDED[asked], {}).get("reference") for one in page}
+    return [one for one in held if f"{one['resourceType']}/{one['id']}" in wanted]
 
 
 def search(resources: Iterable[Resource], kind: str, params: Params, base: str = "") -> Resource:
@@ -174,9 +192,10 @@ def search(resources: Iterable[Resource], kind: str, params: Params, base: str =
     `base` is the server's address, which fullUrl and links then begin with. ValueError names what is not supported.
     """
     selecting, shaping = _split(kind, params)
+    held = list(resources)
     found = [
         one
-        for one in resources
+        for one in held
         if one["resourceType"] == kind
         and all(any(TESTS[name](one, wanted) for wanted in value.split(",")) for name, value in selecting)
     ]
@@ -185,16 +204,17 @@ def search(resources: Iterable[Resource], kind: str, params: Params, base: str =
     end = start + _number("_count", shaping.get("_count", str(len(ordered))))
     root = f"{base.rstrip('/')}/" if base else ""
     entries = [_entry(one, root) for one in ordered[start:end]]
+    entries += [_entry(one, root, "include") for one in _included(held, ordered[start:end], shaping.get("_include"))]
     bundle = {"resourceType": "Bundle", "type": "searchset", "total": len(ordered)}
     bundle |= {"link": _links(f"{root}{kind}", params, end if start < end < len(ordered) else None)}
     # FHIR forbids an empty array: a Bundle of nothing has no entry at all.
     return bundle | ({"entry": entries} if entries else {})
 
 
-def _entry(one: Resource, root: str) -> Resource:
-    """A match; its fullUrl must be absolute, so without a server's address there is none."""
+def _entry(one: Resource, root: str, mode: str = "match") -> Resource:
+    """A match, or what it refers to; its fullUrl must be absolute, so without a server's address there is none."""
     address = {"fullUrl": f"{root}{one['resourceType']}/{one['id']}"} if root else {}
-    return {**address, "resource": one, "search": {"mode": "match"}}
+    return {**address, "resource": one, "search": {"mode": mode}}
 
 
 def _links(address: str, params: Params, following: int | None) -> list[Resource]:

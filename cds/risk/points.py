@@ -12,6 +12,9 @@ from cds.risk.explanation import Contribution, Explanation
 from cds.risk.model import RiskModel
 from cds.risk.refusals import very_old
 
+NOT_THERE = frozenset({"never recorded", "too old"})
+"""Why a search that was read answers "no": nothing is recorded, or only what no longer counts."""
+
 
 class Item(Struct, frozen=True):
     """One item of a score: its name, what the chart shows for it, and its points; None where that must be asked."""
@@ -22,9 +25,12 @@ class Item(Struct, frozen=True):
 
 
 def recorded_item(name: str, answer: Reading[bool] | Missing, points: int) -> Item:
-    """An item that a search of all of a patient's records answers: what was never recorded is absent."""
+    """An item that a search of all of a patient's records answers: what is not in them is absent.
+
+    What stands there and cannot be understood, or was not read, is not absent: it has to be asked.
+    """
     if isinstance(answer, Missing):
-        return Item(name, "not recorded", 0) if answer.why == "never recorded" else Item(name, answer.why, None)
+        return Item(name, "not recorded", 0) if answer.why in NOT_THERE else Item(name, answer.why, None)
     return Item(name, *((_on("yes", answer), points) if answer.value else (_on("no", answer), 0)))
 
 
