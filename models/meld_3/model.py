@@ -153,9 +153,15 @@ def _cautions(row: Inputs) -> Iterator[str]:
         yield "creatinine is taken as 3.0 mg/dL because of dialysis"
     elif _apart(row.creatinine, row.inr) and isinstance(row.creatinine, Reading) and isinstance(row.inr, Reading):
         yield f"creatinine ({row.creatinine.date}) is not from the draw of the INR ({row.inr.date})"
-    if isinstance(row.vitamin_k_antagonist, Missing) and row.vitamin_k_antagonist.why == "not read":
-        yield "what the patient is stated to take was not read: ask about warfarin, which makes the INR invalid"
+    yield from _anticoagulation(row.vitamin_k_antagonist)
     yield from very_old(row.age)
+
+
+def _anticoagulation(antagonist: Reading[bool] | Missing) -> Iterator[str]:
+    if isinstance(antagonist, Missing) and antagonist.why == "not read":
+        yield "what the patient is stated to take was not read: ask about warfarin, which makes the INR invalid"
+    if isinstance(antagonist, Missing) and antagonist.why == "too old":
+        yield f"a vitamin K antagonist was last prescribed {antagonist.date}: taken still, it makes the INR invalid"
 
 
 def _apart(*answers: Reading[float] | Missing) -> bool:

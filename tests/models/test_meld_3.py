@@ -115,6 +115,12 @@ def test_the_reason_for_warfarin_is_told() -> None:
     assert answer.text.endswith("makes the INR invalid")
 
 
+def test_an_old_prescription_of_warfarin_is_told() -> None:
+    answer = asked(*LABS, ILL, taking(WARFARIN, 800))
+    assert isinstance(answer, Risk)
+    assert any("last prescribed 13 Sep 2024" in caution for caution in answer.cautions)
+
+
 def test_sex_is_needed_from_18_on() -> None:
     assert reason(*LABS, ILL, gender="other") == "sex"
 
