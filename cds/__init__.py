@@ -27,6 +27,7 @@ from cds.features.kinds import (
 from cds.features.labs import lab_series
 from cds.features.medications import MEDICATION_CODES, MEDICATIONS, STATEMENTS, Taking
 from cds.features.predictors import Predictors
+from cds.features.race import Race
 from cds.features.results import ABSENT, COUNTED, Result, Results, Series
 from cds.features.smoking import Smoking
 from cds.fhir.chart import Chart
@@ -35,7 +36,17 @@ from cds.fhir.facts import Fact
 from cds.fhir.times import LookBack, When, age_on, days, months
 from cds.risk.assessment import people, percent, risk_assessment, rounded, shown_number
 from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Refusal, Risk, Score, beside
-from cds.risk.explanation import Contribution, Course, CoursePoint, Explanation, Input, Knob, OutOfRange, within
+from cds.risk.explanation import (
+    Contribution,
+    Course,
+    CoursePoint,
+    Explanation,
+    Input,
+    Knob,
+    OutOfRange,
+    plain_inputs,
+    within,
+)
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
 from cds.risk.points import NOT_THERE, Item, PointsModel, asked_item, measured_item, recorded_item
@@ -93,6 +104,7 @@ __all__ = [
     "Outcome",
     "PointsModel",
     "Predictors",
+    "Race",
     "Reading",
     "Reference",
     "Refusal",
@@ -126,6 +138,7 @@ __all__ = [
     "people",
     "percent",
     "plain",
+    "plain_inputs",
     "read_code_sets",
     "reading",
     "recorded",

@@ -84,11 +84,14 @@ def score_on_spark(
 @contextmanager
 def in_our_words() -> Iterator[None]:
     """Of what PySpark tells with all of a worker's trace, what we know the cause of."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
+        if re.search("OutOfMemoryError|TaskResultLost", str(error)):
+            raise SiteError("Spark ran out of memory: give the driver more (spark.driver.memory)") from None
         if lacking := re.search(
             r"ModuleNotFoundError: No module named '(cds|pyarrow|msgspec|ahocorasick_rs)", str(error)
         ):

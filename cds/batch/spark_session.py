@@ -21,6 +21,7 @@ _SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
+    "spark.driver.memory": "2g",  # on one machine the driver computes too; Spark's own 1 GB is too little for 10 GB
     _ROWS_KEY: _ROWS,
 }
 # PySpark sets the root's level to that of its own gateway, and says so when they differ.

@@ -1,4 +1,4 @@
-"""Who the patient is to a model: birth, sex and death as the chart states them, nothing assumed."""
+"""Who the patient is to a model: birth, sex, race and death as the chart states them, nothing assumed."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from cds.fhir.resources import Extension, Resource, first_code
+from cds.fhir.resources import Coding, Extension, Resource, first_code
 from cds.fhir.times import When, when
 
 Sex = Literal["female", "male"]
@@ -18,6 +18,7 @@ _BY_PARAMETER: dict[str | None, Sex] = {
     "male-typical": "male",
     "male": "male",
 }
+_RACE = "/us-core-race"
 _BY_GENDER: dict[str | None, Sex] = {"female": "female", "male": "male"}
 
 
@@ -33,7 +34,7 @@ class SexParameter(Struct, frozen=True):
 
 
 class Person(Struct, frozen=True):
-    """A patient's birth, sex and death. `gender` is the administrative gender as sent."""
+    """A patient's birth, sex, race and death. `gender` is the administrative gender as sent."""
 
     source: str
     birth: When | None = None
@@ -41,6 +42,8 @@ class Person(Struct, frozen=True):
     sex_parameters: tuple[SexParameter, ...] = ()
     deceased: bool = False
     died: When | None = None
+    races: tuple[Coding, ...] | None = None
+    """The categories of the US Core race extension as sent; None without the extension, or any that can be read."""
 
     def sex(self, at: datetime) -> Sex | None:
         """Male or female from the sex parameter for clinical use, which wins, else from gender; else None."""
@@ -61,7 +64,14 @@ def person_of(patient: Resource) -> Person:
         sex_parameters=(SexParameter(None),) if "extension" in unread else tuple(_sex_parameters(patient)),
         deceased=bool(patient.deceased_boolean or patient.deceased_date_time or unread - {"extension"}),
         died=died,
+        races=_races(patient),
     )
+
+
+def _races(patient: Resource) -> tuple[Coding, ...] | None:
+    found = [e for e in patient.extension or () if (e.url or "").endswith(_RACE)]
+    parts = [part for race in found for part in race.extension or () if part.url == "ombCategory"]
+    return tuple(part.value_coding or Coding() for part in parts) if found else None
 
 
 def _sex_parameters(patient: Resource) -> Iterator[SexParameter]:

@@ -49,6 +49,7 @@ class Extension(Element, frozen=True):
     url: str | None = None
     value_codeable_concept: CodeableConcept | None = None
     value_code: str | None = None
+    value_coding: Coding | None = None
     value_period: Period | None = None
     extension: tuple["Extension", ...] | None = None
 

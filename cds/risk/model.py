@@ -85,7 +85,7 @@ class RiskModel(ABC):
 
     @abstractmethod
     def predict(self, row: Any) -> Sequence[Number]:
-        """Estimates, or scores, for a row that was not refused."""
+        """Estimates for a row that was not refused."""
 
     def cautions(self, row: Any) -> Sequence[str]:
         """Sentences that must stand beside this row's number."""

@@ -3,8 +3,10 @@
 import math
 from typing import Literal
 
+Sex = Literal["female", "male"]
 
-def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Literal["female", "male"]) -> float:
+
+def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Sex) -> float:
     """eGFR in mL/min/1.73 m² from serum creatinine in mg/dL and completed years of age at the specimen's date.
 
     CKD-EPI 2021 creatinine equation, without race: Inker et al., N Engl J Med 2021;385:1737.
@@ -12,6 +14,30 @@ def egfr_ckd_epi_2021(creatinine: float, age: int, sex: Literal["female", "male"
     kappa, alpha, factor = (0.7, -0.241, 1.012) if sex == "female" else (0.9, -0.302, 1.0)
     ratio = creatinine / kappa
     return float(142 * min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -1.200 * 0.9938**age * factor)
+
+
+def egfr_cystatin_2012(cystatin: float, age: int, sex: Sex) -> float:
+    """eGFR in mL/min/1.73 m² from cystatin C in mg/L, standardised to ERM-DA471.
+
+    CKD-EPI 2012 cystatin C equation: Inker et al., N Engl J Med 2012;367:20. No second implementation confirmed the
+    rows against which it is tested.
+    """
+    ratio = cystatin / 0.8
+    return float(
+        133 * min(ratio, 1.0) ** -0.499 * max(ratio, 1.0) ** -1.328 * 0.996**age * (0.932 if sex == "female" else 1.0)
+    )
+
+
+def egfr_combined_2021(creatinine: float, cystatin: float, age: int, sex: Sex) -> float:
+    """eGFR in mL/min/1.73 m² from serum creatinine in mg/dL and cystatin C in mg/L.
+
+    CKD-EPI 2021 creatinine-cystatin C equation, without race: Inker et al., N Engl J Med 2021;385:1737.
+    """
+    kappa, alpha, factor = (0.7, -0.219, 0.963) if sex == "female" else (0.9, -0.144, 1.0)
+    ratio, cys = creatinine / kappa, cystatin / 0.8
+    of_creatinine = min(ratio, 1.0) ** alpha * max(ratio, 1.0) ** -0.544
+    of_cystatin = min(cys, 1.0) ** -0.323 * max(cys, 1.0) ** -0.778
+    return float(135 * of_creatinine * of_cystatin * 0.9961**age * factor)
 
 
 def acr_from_pcr(pcr: float, female: bool, diabetes: bool, hypertension: bool) -> float:
@@ -47,6 +73,18 @@ def a_stage(acr: float, bound: str | None = None) -> str:
     if bound:
         return "A1" if bound == "at most" else "A3"
     return "A1" if acr < 30 else "A2" if acr <= 300 else "A3"
+
+
+def heat(g: str, a: str | None) -> str:
+    """KDIGO's colour with its word for the risk; "" where the albuminuria category decides and is not known."""
+    if g in ("G4", "G5"):
+        return "red (very high risk)"
+    if a is None:
+        return ""
+    step = {"G1": 0, "G2": 0, "G3a": 1, "G3b": 2}[g] + {"A1": 0, "A2": 1, "A3": 2}[a]
+    return ("green (low risk)", "yellow (moderately increased risk)", "orange (high risk)", "red (very high risk)")[
+        min(step, 3)
+    ]
 
 
 def round_half_up(value: float) -> int:

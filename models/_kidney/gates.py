@@ -70,12 +70,12 @@ class Dialysis(Feature[Found]):
         if not recorded(chart, self.codes, self.needs(), at):
             return Missing("never recorded")
         status, procedure, lab = (recorded(chart, (codes,), self.needs(), at) for codes in self.codes)
-        holding = [f for f in status if _current_status(chart, f, at)]
+        holding = [f for f in status if current_status(chart, f, at)]
         holding += [f for f in lab if within_days(chart, f, at, 90)]
         return newest_of(chart, holding + _ongoing(chart, procedure, at))
 
 
-def _current_status(chart: Chart, fact: Fact, at: datetime) -> bool:
+def current_status(chart: Chart, fact: Fact, at: datetime) -> bool:
     if fact.category == "encounter-diagnosis" or fact.clinical_status is None:
         return chart.when(fact) is None or within_days(chart, fact, at, 365)
     return fact.clinical_status in ACTIVE

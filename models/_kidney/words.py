@@ -64,3 +64,8 @@ def _shown(missing: Missing) -> str:
 def cut(words: str, most: int = SHOWN) -> str:
     """A laboratory's own words, cut where everybody sees it."""
     return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def creatinine_text(missing: Missing) -> str:
+    """Why there is no creatinine of the last seven days to stage, for a clinician."""
+    return _text("creatinine", "7 days", missing, short="creatinine of")

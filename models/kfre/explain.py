@@ -2,14 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from cds import (
-    Chart,
     Contribution,
-    Course,
-    CoursePoint,
     Explanation,
     Input,
     Knob,
@@ -20,10 +16,16 @@ from cds import (
     structs,
     within,
 )
-from models._kidney.albuminuria import CONVERTED, in_both_units
-from models._kidney.egfr import course
 from models._kidney.equation import a_stage, g_stage, round_half_up
-from models._kidney.words import acr_text, egfr_text
+from models._kidney.told import (
+    EGFR_UNIT,
+    acr_input,
+    bounded,
+    egfr_input,
+    found_input,
+    missing_input,
+    person_input,
+)
 from models.kfre.equation import MEANS, Region, Variables, risk_of, terms
 from models.kfre.inputs import FourVariables
 
@@ -37,7 +39,6 @@ _EXCLUDED = {
 """What a scored patient does not have, each with the finding that leaves it open."""
 MEASURED = {"albumin": "g/dL", "phosphate": "mg/dL", "bicarbonate": "mmol/L", "calcium": "mg/dL"}
 ILLNESSES = ("diabetes", "hypertension")
-EGFR_UNIT = "mL/min/1.73 m²"
 _RANGES = {
     "egfr": ("eGFR", EGFR_UNIT, 5, 59, 1),
     "acr": ("Urine ACR", "mg/g", 1, 5000, 1),
@@ -51,60 +52,25 @@ _RANGES = {
 
 def inputs(row: FourVariables, extra: Sequence[str]) -> Iterator[Input]:
     """Age, sex, eGFR and urine albumin, then what the variant asks besides."""
-    yield _person("Age", row.age, " years", "the birth date is missing or not precise enough")
-    yield _person("Sex", row.sex, "", "not recorded as male or female")
-    yield _egfr(row.egfr)
-    yield _acr(row.acr)
+    yield person_input("Age", row.age, " years", "the birth date is missing or not precise enough")
+    yield person_input("Sex", row.sex, "", "not recorded as male or female")
+    yield egfr_input(row.egfr)
+    yield acr_input(row.acr)
     for name in extra:
         answer = getattr(row, name)
         yield _ill(name, answer) if name in ILLNESSES else _measured(name, answer)
 
 
-def _person(name: str, answer: Reading[Any] | Missing, unit: str, missing: str) -> Input:
-    sources = (answer.source,) if answer.source else ()
-    if isinstance(answer, Missing):
-        return Input(name, sources=sources, missing=missing)
-    return Input(name, f"{answer.value}{unit}", sources=sources)
-
-
-def _egfr(answer: Reading[float] | Missing) -> Input:
-    if isinstance(answer, Missing):
-        return _missing("Creatinine or eGFR", answer, egfr_text(answer))
-    note = f"from creatinine {answer.as_sent}" if answer.method == "CKD-EPI 2021" else ""
-    return _found(f"eGFR ({answer.method})", f"{round_half_up(answer.value)} {EGFR_UNIT}", note, answer)
-
-
-def _acr(answer: Reading[float] | Missing) -> Input:
-    if isinstance(answer, Missing):
-        return _missing("Urine ACR", answer, acr_text(answer))
-    note = f"from {answer.as_sent}" if answer.method == CONVERTED else ""
-    return _found(f"Urine ACR ({answer.method})", f"{_bounded(answer)}{in_both_units(answer.value)}", note, answer)
-
-
-def _bounded(answer: Reading[float]) -> str:
-    return f"{answer.bound} " if answer.bound else ""
-
-
 def _measured(name: str, answer: Reading[float] | Missing) -> Input:
     if isinstance(answer, Missing):
-        return _missing(name.capitalize(), answer, answer.why)
-    return _found(name.capitalize(), f"{answer.value:.4g} {MEASURED[name]}", "", answer)
+        return missing_input(name.capitalize(), answer, answer.why)
+    return found_input(name.capitalize(), f"{answer.value:.4g} {MEASURED[name]}", "", answer)
 
 
 def _ill(name: str, answer: Reading[bool] | Missing) -> Input:
     if isinstance(answer, Missing):
         return Input(name.capitalize(), "not recorded")
-    return _found(name.capitalize(), "recorded", "", structs.replace(answer, when=None, written=""))
-
-
-def _found(name: str, value: str, note: str, answer: Reading[Any]) -> Input:
-    date = answer.date if answer.when else ""
-    return Input(name, value, note, date, answer.when, tuple(filter(None, (answer.source, *answer.also))))
-
-
-def _missing(name: str, answer: Missing, why: str) -> Input:
-    date = answer.date if answer.when else ""
-    return Input(name, answer.shown, "", date, answer.when, (answer.source,) if answer.source else (), why)
+    return found_input(name.capitalize(), "recorded", "", structs.replace(answer, when=None, written=""))
 
 
 def exclusions(row: FourVariables) -> Iterator[str]:
@@ -123,7 +89,7 @@ def explanation(variables: Variables, region: Region, row: FourVariables, extra:
         "age": ("Age", f"{age.value:g} years", f"{MEANS['age'] * 10:.0f} years"),
         "male": ("Sex", sex.value, f"{MEANS['male'] * 100:.0f} in 100 are men"),
         "egfr": ("eGFR", f"{round_half_up(egfr.value)} {EGFR_UNIT}", f"{MEANS['egfr'] * 5:.0f} {EGFR_UNIT}"),
-        "log_acr": ("Urine ACR", f"{_bounded(acr)}{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
+        "log_acr": ("Urine ACR", f"{bounded(acr)}{_short(acr.value)} mg/g", f"{math.exp(MEANS['log_acr']):.0f} mg/g"),
     } | {name: _other(name, others[name]) for name in extra}
     told = tuple(Contribution(*said[name], amount=value) for name, value in values.items())
     return Explanation(
@@ -153,15 +119,6 @@ def _known(answer: Reading[Any] | Missing) -> Reading[Any]:
 def as_number(answer: Reading[Any] | Missing) -> float:
     """A reading's number; a diagnosis that was never recorded is absent, which is 0."""
     return float(answer.value) if isinstance(answer, Reading) else 0.0
-
-
-def measured(chart: Chart, at: datetime) -> Course | None:
-    """Every outpatient eGFR by the equation of today, oldest first."""
-    points = tuple(
-        CoursePoint(result.at, result.date, value, shown=str(round_half_up(value)))
-        for result, value in course(chart, at)
-    )
-    return Course("eGFR", EGFR_UNIT, points) if points else None
 
 
 def knobs(row: FourVariables, extra: Sequence[str]) -> Iterator[Knob]:

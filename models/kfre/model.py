@@ -25,6 +25,7 @@ from cds import (
 )
 from models._kidney.albuminuria import Albuminuria
 from models._kidney.equation import round_half_up
+from models._kidney.told import measured
 from models._kidney.words import cut
 from models.kfre import explain
 from models.kfre.equation import Region, Variables, kidney_failure_risk
@@ -118,7 +119,7 @@ class Kfre(RiskModel):
         return explain.explanation(self.variables, self.settings.region, row, self.extra_inputs)
 
     def measured(self, chart: Chart, at: datetime) -> Course | None:
-        return explain.measured(chart, at)
+        return measured(chart, at)
 
     def knobs(self, row: FourVariables) -> Sequence[Knob]:
         return tuple(explain.knobs(row, self.extra_inputs))

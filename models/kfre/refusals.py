@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from cds import Missing, Reading, Refusal, slug
 from models._kidney.equation import round_half_up
-from models._kidney.words import SHOWN, acr_text, cut, egfr_text
+from models._kidney.refusals import acute_refusals, person_refusals
+from models._kidney.words import acr_text, egfr_text
 from models.kfre.inputs import FourVariables
 
 
@@ -14,25 +15,12 @@ def first_refusal(row: FourVariables) -> Refusal | None:
 
 
 def _refusals(row: FourVariables) -> Iterator[Refusal]:
-    yield from _person(row)
+    yield from person_refusals(row.deceased, row.age, row.sex)
     yield from _records(row)
+    yield from acute_refusals(row.aki_diagnosis, row.acute_rise, row.unexplained_rise)
     yield from _egfr(row)
     if isinstance(row.acr, Missing):
         yield Refusal(f"acr-{slug(row.acr.why)}", acr_text(row.acr))
-
-
-def _person(row: FourVariables) -> Iterator[Refusal]:
-    if isinstance(row.deceased, Reading):
-        yield Refusal("deceased", f"deceased {row.deceased.date}" if row.deceased.when else "deceased")
-    if isinstance(row.age, Missing):
-        how = "birth date is missing" if row.age.why == "never recorded" else "birth date is not precise enough"
-        yield Refusal("age", how)
-    elif row.age.value < 18:
-        yield Refusal("age", "under 18")
-    elif row.age.value > 110:
-        yield Refusal("age", "age over 110: check the birth date")
-    if isinstance(row.sex, Missing):
-        yield Refusal("sex", "sex is not recorded as male or female")
 
 
 def _records(row: FourVariables) -> Iterator[Refusal]:
@@ -44,11 +32,6 @@ def _records(row: FourVariables) -> Iterator[Refusal]:
         yield Refusal("esrd", f"end-stage kidney disease recorded {row.esrd.date}")
     if isinstance(row.pregnancy, Reading):
         yield Refusal("pregnancy", "pregnant, or within 12 weeks of delivery")
-    acute = row.aki_diagnosis if isinstance(row.aki_diagnosis, Reading) else row.acute_rise
-    if isinstance(acute, Reading):
-        yield Refusal("aki", f"acute kidney injury {acute.date}; repeat when stable, 90 days after")
-    if isinstance(row.unexplained_rise, Reading):
-        yield Refusal("creatinine-rise", f"creatinine up from {cut(row.unexplained_rise.as_sent, 2 * SHOWN)}")
 
 
 def _egfr(row: FourVariables) -> Iterator[Refusal]:

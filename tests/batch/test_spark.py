@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JError
 
 from cds.batch.finding import find_export
 from cds.batch.kept import shard_of
@@ -232,6 +233,12 @@ def test_executors_without_bedside_are_told_of(spark: Any) -> None:
 
     with pytest.raises(SiteError, match="the executors have no cds: install Bedside"), in_our_words():
         spark.range(1).mapInArrow(as_there, "id long").collect()
+
+
+@pytest.mark.parametrize("words", ["java.lang.OutOfMemoryError: Java heap space", "TaskResultLost (result lost)"])
+def test_a_driver_without_memory_is_told_what_it_needs(words: str) -> None:
+    with pytest.raises(SiteError, match=r"out of memory: give the driver more \(spark.driver.memory\)"), in_our_words():
+        raise Py4JError(f"An error occurred while calling o143.getResult: {words}")
 
 
 def test_a_model_that_is_not_there_is_told_with_those_that_are() -> None:

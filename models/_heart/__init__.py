@@ -1,0 +1,1 @@
+"""What the cardiovascular models share: inputs, refusals and words."""

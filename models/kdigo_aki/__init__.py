@@ -1,0 +1,1 @@
+"""KDIGO staging of acute kidney injury from creatinine."""

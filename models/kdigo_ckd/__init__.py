@@ -1,0 +1,1 @@
+"""KDIGO staging of chronic kidney disease."""

@@ -1,0 +1,1 @@
+"""The Pooled Cohort Equations of 2013, as a comparator."""

@@ -1,0 +1,1 @@
+"""The PREVENT equations of the American Heart Association."""
