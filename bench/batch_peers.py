@@ -76,7 +76,7 @@ def sample(folder: Path) -> Iterator[bytes]:
 def tabled(_folder: Path, _at: str, _out: Path) -> dict[str, Any]:
     """The kfre package on a ready table of inputs: it reads no FHIR, so that only its own part is timed."""
     import numpy as np
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from kfre import RiskPredictor  # type: ignore[import-untyped]
 
     random = np.random.default_rng(1)

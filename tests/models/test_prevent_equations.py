@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
-import pyprevent  # type: ignore[import-untyped]
+import pyprevent
 import pytest
 from msgspec import structs
 
