@@ -11,7 +11,9 @@ import pytest
 
 from cds import ALERT, Missing, NotScored, Outcome, Reading, Risk, hours
 from cds.features.admission import STAY_CODES
+from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
+from cds.fhir.identity import Identity
 from cds.risk.scoring import score, score_row
 from models._points.items import total
 from models.news2 import equation
@@ -222,7 +224,7 @@ def test_from_a_chart_at_any_time() -> None:
     def scored_at(ago: float) -> Outcome:
         resources: list[Json] = [charts.patient(birthDate="1960-01-01"), *(_of_p(v) for v in vitals())]
         located = [(charts.fhir(one), None) for one in resources]
-        built = charts.Chart.of(located, charts.Identity("p"), VOCABULARY)
+        built = Chart.of(located, Identity("p"), VOCABULARY)
         return next(score(MODEL, (built,), hours(int(ago)).before(AT) if ago else AT))
 
     assert isinstance(scored_at(0), Risk)
@@ -250,7 +252,7 @@ Change = Callable[[Json], Json]
 )
 def test_an_unusable_respiratory_rate_stops_the_score(change: Change) -> None:
     resources = [charts.patient(birthDate="1960-01-01"), *(_of_p(v) for v in vitals("rr")), _of_p(change(vital("rr")))]
-    built = charts.Chart.of([(charts.fhir(one), None) for one in resources], charts.Identity("p"), VOCABULARY)
+    built = Chart.of([(charts.fhir(one), None) for one in resources], Identity("p"), VOCABULARY)
     refused = next(score(MODEL, (built,), AT))
     assert isinstance(refused, NotScored)
     assert "respiratory rate" in refused.text

@@ -19,13 +19,27 @@ from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity
-from tests.spec.charts import AT, LAB_CODES, chart, dated, fhir, latest, patient, rows, told
+from tests.spec.charts import (
+    ACT_PRIORITY,
+    ADMIT_SOURCE,
+    AT,
+    LAB_CODES,
+    Json,
+    chart,
+    dated,
+    fhir,
+    latest,
+    patient,
+    rows,
+    told,
+)
 
 VOCABULARY = Vocabulary([*LAB_CODES.values(), *STAY_CODES.values()])
 LENGTH, ACUTE = LengthOfStay(), AcuteAdmission()
 VISITS, ADMITTED = EmergencyVisits(days(180)), Admissions(days(365))
 ONCOLOGY = FromService(STAY_CODES["oncology_service"], STAY_CODES["other_service"])
 SERVICES = "http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-services"
+EMD = {"coding": [{"system": ADMIT_SOURCE, "code": "emd"}]}
 PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
 NOW = "Encounter | class | status | begin | end"
 
@@ -152,6 +166,25 @@ def test_acuity(members: str, answer: str) -> None:
     head = "Encounter | class | status | begin | priority | admitted from"
     table = f"{head}\nnow | IMP | in-progress | 2026-11-20 | {members}"
     assert latest(table, ACUTE, vocabulary=VOCABULARY) == answer
+
+
+@pytest.mark.parametrize(
+    ("members", "answer"),
+    [
+        ({"admission": {"admitSource": EMD}}, "True from now"),  # as R5 has it
+        ({"hospitalization": {"admitSource": EMD}}, "True from now"),
+        ({"hospitalization": {"admitSource": [EMD]}}, "never recorded"),  # no shape of any version
+        ({"hospitalization": "by ambulance"}, "never recorded"),
+        ({"priority": [{"coding": [{"system": ACT_PRIORITY, "code": "EM"}]}]}, "True from now"),
+        ({"priority": {"coding": [{"system": "urn:local", "code": "EM"}]}}, "never recorded"),
+        ({"priority": "urgent"}, "never recorded"),
+        ({"partOf": [{"reference": "Encounter/other"}]}, "never recorded"),
+    ],
+)
+def test_what_hospitals_send_in_these_members(members: Json, answer: str) -> None:
+    now = next(rows("Encounter | class | status | begin\nnow | IMP | in-progress | 2026-11-20")) | members
+    built = Chart.of([(fhir(one), None) for one in (patient(), now)], Identity("p"), VOCABULARY)
+    assert told(ACUTE.read(built, AT)) == answer
 
 
 @pytest.mark.parametrize(
