@@ -7,7 +7,7 @@ from functools import partial
 
 import uvloop
 
-from bench import batch, batch_memory, batch_spark, hanging, online, page, trust
+from bench import batch, batch_memory, batch_spark, catalogue, hanging, online, page, trust
 from bench.readme import placed, write
 
 _ASKED_FOR = ("peers", "batch-memory", "batch-spark")
@@ -48,6 +48,7 @@ def benchmarks(share: float, more: Sequence[str]) -> dict[str, Callable[[], str]
         "trust": lambda: placed(lambda: uvloop.run(trust.measure(rounds(trust.ROUNDS)))),
         "hanging": lambda: placed(lambda: uvloop.run(hanging.measure(rounds(hanging.ROUNDS)))),
         "page": lambda: placed(lambda: page.measured(rounds(page.ROUNDS))),
+        "catalogue": lambda: placed(lambda: catalogue.measure(rounds(catalogue.ROUNDS))),
         "online": partial(served, online.USUAL),
         "peers": partial(served, online.USUAL + online.HEALTHCHAIN),
         "batch": lambda: placed(lambda: batch.told(batch.arguments(more, rounds(batch.ROUNDS)))),

@@ -15,6 +15,10 @@ class SiteError(BedsideError):
     """The site is wrongly set up (site.toml, a model's card, a service): stops the start. Says what and where."""
 
 
+class NotInstalled(SiteError):
+    """A library that only one model needs is not installed: that model is unavailable, and the rest starts."""
+
+
 class UnsafeToServe(BedsideError):
     """Refused for safety: serving as asked could hand patient data to a stranger."""
 

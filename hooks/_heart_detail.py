@@ -67,7 +67,7 @@ def _terms(call: HookCall, risk: Risk) -> Iterator[str]:
     """Why the 10-year number is what it is, against the person for whom the equations' terms are zero."""
     told = _explained(call, risk)
     yield f"**Why:** against {told.reference}, whose risk is {percent(told.risks[10])} in 10 years:"
-    rows = [(c.name, c.value, f"odds {c.told}") for c in told.contributions if c.value != c.reference]
+    rows = [(c.name, c.value, f"odds {c.told}") for c in told.contributions if c.amount]
     yield table(("Input", "Value", "Multiplies"), rows)
 
 

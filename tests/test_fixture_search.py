@@ -178,3 +178,26 @@ def test_prefetch_fills_reads_and_searches() -> None:
 def test_a_token_without_a_value_never_reaches_a_search(token: str) -> None:
     with pytest.raises(ValueError, match="prefetch token"):
         prefetch(CHART, {"key": f"Observation?patient={token}"}, {"patientId": "a"})
+
+
+def test_an_include_brings_what_the_page_refers_to_and_counts_no_match() -> None:
+    drug, other = ({"resourceType": "Medication", "id": name} for name in ("m1", "m2"))
+    request = {
+        "resourceType": "MedicationRequest",
+        "id": "r1",
+        "subject": {"reference": "Patient/a"},
+        "medicationReference": {"reference": "Medication/m1"},
+    }
+    asked = [("patient", "a"), ("_include", "MedicationRequest:medication")]
+    found = search([*CHART, request, drug, other], "MedicationRequest", asked)
+    assert [(e["resource"]["id"], e["search"]["mode"]) for e in found["entry"]] == [("r1", "match"), ("m1", "include")]
+    assert found["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("MedicationRequest", "MedicationStatement:medication"), ("Observation", "Observation:subject")],
+)
+def test_an_include_that_is_not_known_is_refused(kind: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"_include not supported for {kind}: {value}"):
+        search(CHART, kind, [("_include", value)])

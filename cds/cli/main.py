@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cds.cli import audit, card, check, client, doctor, export, keys, ledger, models, score, serve, write
+from cds.cli import audit, card, check, client, doctor, export, keys, ledger, models, new, score, serve, write
 
 app = typer.Typer(
     name="bedside",
@@ -27,6 +27,7 @@ app.command("models", short_help="List the models, or print one model's card.")(
 app.command("check", short_help="Check this site: pass or fail, with the fix.")(check.check)
 app.command("doctor", short_help="Look at an EHR: pass, warn or fail, with the fix.")(doctor.doctor)
 app.command("replay", short_help="Compute the whole record again, and compare.")(ledger.replay)
+app.add_typer(new.app, name="new")
 app.add_typer(client.app, name="client")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(audit.app, name="audit")

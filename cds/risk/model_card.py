@@ -1,17 +1,29 @@
 """A model's card: what it is, for whom, from where, and what nobody has checked yet."""
 
 from collections.abc import Mapping
+from datetime import date
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cds.errors import SiteError
+from cds.risk.artefact import Artefact, Validation
 from cds.risk.estimate import Estimate, Number
 
 SOURCE_ATTRIBUTES = 31
 """The number of source attributes of 45 CFR 170.315(b)(11)(iv)(B); "not available" is a value."""
+SourceAttribute = Annotated[int, Field(ge=1, le=SOURCE_ATTRIBUTES)]
+
+
+class Written(BaseModel):
+    """Who wrote something, and when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(min_length=1)
+    when: date
 
 
 class Threshold(BaseModel):
@@ -89,7 +101,19 @@ class ModelCard(BaseModel):
     unverified: tuple[str, ...] = ()
     topic: Mapping[str, str] = Field(min_length=2)
     url: str = Field(pattern=r"^https://")
-    source_attributes: Mapping[int, str] = Field(default_factory=dict)
+    source_attributes: Mapping[SourceAttribute, str] = Field(default_factory=dict)
+    """Answers by number; what is not here, the card answers under another name, or it is not available."""
+    attributes_written: Written | None = None
+    """By whom and when `source_attributes` were written, for this version."""
+    artefact: Artefact | None = None
+    """Of a trained model: the file that it is."""
+    validation: Validation | None = None
+
+    @property
+    def shadow_only(self) -> str:
+        """Why the model may not be shown to anybody yet; "" when it may."""
+        unproven = self.artefact is not None and self.validation is None
+        return "it is trained, and its card.yaml has no validation" if unproven else ""
 
     @property
     def slots(self) -> tuple[tuple[str, float | None], ...]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from cds.cdshooks.answer import Deployed
 from cds.cdshooks.prefetch import Reach
 from cds.cdshooks.service import HookService, ServiceSettings
-from cds.errors import SiteError
+from cds.errors import NotInstalled, SiteError
 from cds.features.needs import union
 from cds.fhir.client import Transport
 from cds.fhir.codes import CodeSet, Vocabulary
@@ -123,7 +123,15 @@ def _fingerprint(running: Deployed, settings: Settings) -> str:
         sorted((key, sorted(units.items())) for key, units in settings.units.items()),
     ]
     data = [sorted(settings.fhir_servers), repr(running.reach.policy), settings.lenient]
-    told = [models, repr(running.settings), tables, data, sorted(running.actions), running.smart_url]
+    told = [
+        models,
+        repr(running.settings),
+        tables,
+        data,
+        sorted(running.actions),
+        running.smart_url,
+        running.public_url,
+    ]
     return sha256(repr(told).encode()).hexdigest()
 
 
@@ -138,7 +146,10 @@ def _built(
         if not isinstance(own, ModelSettings):
             unavailable[cls.id] = f"{', '.join(missing)} is not set: write it {_where(missing, name)}"
             continue
-        yield cls.id, cls.build(folder_of(cls), own)
+        try:
+            yield cls.id, cls.build(folder_of(cls), own)
+        except NotInstalled as error:
+            unavailable[cls.id] = error.message
 
 
 def _where(missing: list[str], name: str) -> str:
@@ -178,6 +189,16 @@ def _refuse_unknown(table: str, given: Mapping[str, object], known: set[str]) ->
         raise SiteError(f"site.toml [{table}]: unknown {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
 
+def _held_back(own: ServiceSettings, service: str, models: Mapping[str, RiskModel], settings: Settings) -> Any:
+    """The service's settings, in shadow while a model of it may not be shown. Raises SiteError where it is set live."""
+    held = [f"{name}: {model.card.shadow_only}" for name, model in models.items() if model.card.shadow_only]
+    if own.stage != "live" or not held:
+        return own
+    if settings.services.get(service, {}).get("stage") == "live":
+        raise SiteError(f'service {service} is live and may be stage = "shadow" only: {"; ".join(held)}')
+    return own.model_copy(update={"stage": "shadow"})
+
+
 def _deployed(
     service: HookService,
     settings: Settings,
@@ -199,6 +220,7 @@ def _deployed(
         unavailable[service.id] = "; ".join(lacking) or "off"
         return None
     running = {name: models[name] for name in chosen}
+    own = _held_back(own, service.id, running, settings)
     needs = union(need for model in running.values() for need in model.predictors.needs())
     return Deployed(
         service,
@@ -210,4 +232,5 @@ def _deployed(
         lenient=settings.lenient,
         hooks=frozenset(service.hooks),
         keys=frozenset(need.key for need in needs),
+        public_url=settings.public_url,
     )  # fmt: skip

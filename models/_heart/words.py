@@ -49,8 +49,9 @@ YES_OR_NO = ("diabetes", "antihypertensive", "statin")
 
 
 def label(name: str) -> str:
-    """An input's name at the head of a line."""
-    return NAMES[name][0].upper() + NAMES[name][1:]
+    """An input's name at the head of a line; eGFR keeps its small first letter."""
+    called = NAMES[name]
+    return called if called[1].isupper() else called[0].upper() + called[1:]
 
 
 def missing_text(name: str, missing: Missing) -> str:
@@ -139,7 +140,8 @@ def as_input(name: str, told: Input, answer: Reading[Any] | Missing) -> Input:
     if name in DRUGS and isinstance(answer, Missing) and answer.why not in _NOT_TAKEN:
         return structs.replace(told, missing=_unclear(name, answer))
     if name in YES_OR_NO:
-        return structs.replace(told, value="recorded" if answer_is(answer) else "not recorded", missing="")
+        how = answer.method if isinstance(answer, Reading) else ""
+        return structs.replace(told, value="recorded" if answer_is(answer) else "not recorded", note=how, missing="")
     if isinstance(answer, Missing):
         why = missing_text(name, answer) if name in _PERIODS or name == "smoking" else answer.why
         return structs.replace(told, missing=why)

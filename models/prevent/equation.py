@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -48,11 +48,34 @@ class Predicted(Struct, frozen=True):
     sdi: float | None = None
 
 
-REFERENCE = {
-    "age": 55.0, "total_cholesterol": (3.5 + 1.3) / MMOL_PER_MG, "hdl_cholesterol": 1.3 / MMOL_PER_MG, "sbp": 130.0,
-    "bmi": 25.0, "egfr": 90.0, "acr": 1.0, "hba1c": 5.3, "sdi": 1.0,
-}  # fmt: skip
-"""Where the equations' own terms are all 0, without diabetes, smoking and treatment."""
+def reference(sex: Sex) -> Predicted:
+    """The person for whom every term of the equations is 0 but the constant."""
+    return Predicted(
+        sex=sex,
+        age=55.0,
+        total_cholesterol=(3.5 + 1.3) / MMOL_PER_MG,
+        hdl_cholesterol=1.3 / MMOL_PER_MG,
+        sbp=130.0,
+        bmi=25.0,
+        egfr=90.0,
+        diabetes=False,
+        smoking=False,
+        antihypertensive=False,
+        statin=False,
+        acr=1.0,
+        hba1c=5.3,
+        sdi=1.0,
+    )
+
+
+def risks(
+    variant: Variant, horizons: Sequence[int], outcomes: Iterable[Outcome], who: Predicted
+) -> Iterator[tuple[Outcome, int, float]]:
+    """Every outcome within every horizon: the terms are the same for all, and are made once."""
+    values = terms(who, variant)
+    for outcome in outcomes:
+        for years in horizons:
+            yield outcome, years, probability(weighed(values, coefficients(variant, years, who.sex, outcome)))
 
 
 def risk(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> float:
@@ -64,9 +87,12 @@ def risk(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> floa
 
 
 def log_odds(variant: Variant, years: int, outcome: Outcome, who: Predicted) -> float:
-    """The sum of the equation's terms, in the order of the table."""
-    values = terms(who, variant)
-    return sum(beta * values[name] for name, beta in coefficients(variant, years, who.sex, outcome).items())
+    return weighed(terms(who, variant), coefficients(variant, years, who.sex, outcome))
+
+
+def weighed(values: Mapping[str, float], betas: Mapping[str, float]) -> float:
+    """The sum of an equation's terms, in the order of the table."""
+    return sum([beta * values[name] for name, beta in betas.items()])
 
 
 def probability(log_odds: float) -> float:

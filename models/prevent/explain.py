@@ -4,8 +4,8 @@ from typing import Any
 
 from cds import Explanation, Missing, Reading
 from models._heart.explain import contributions, steps, worded
-from models._heart.words import NAMES, YES_OR_NO, answer_is
-from models.prevent.equation import ADDED, REFERENCE, Outcome, Predicted, Variant, log_odds, risk
+from models._heart.words import NAMES, answer_is
+from models.prevent.equation import ADDED, Outcome, Predicted, Variant, log_odds, reference, risk
 from models.prevent.inputs import OPTIONAL, Prevent
 
 _ORDER = (
@@ -45,12 +45,10 @@ def _known(answer: Reading[Any] | Missing) -> Any:
 
 def explanation(row: Prevent, variant: Variant, years: int, outcome: Outcome = "total_cvd") -> Explanation:
     """Every input's terms in one of the equations, in log odds."""
-    patient, added = described(row), ADDED[variant]
-    start = {name: value for name, value in REFERENCE.items() if name not in OPTIONAL or name in added}
-    no = {**dict.fromkeys(YES_OR_NO, False), "smoking": False}
-    reference = Predicted(sex=patient.sex, **start, **no)
-    found = steps(reference, patient, (*_ORDER, *added), lambda who: log_odds(variant, years, outcome, who))
-    measured = ", ".join(f"{NAMES[name]} {worded(name, value)}" for name, value in start.items() if name != "age")
+    patient, added, start = described(row), ADDED[variant], reference(_known(row.sex))
+    found = steps(start, patient, (*_ORDER, *added), lambda who: log_odds(variant, years, outcome, who))
+    names = ("total_cholesterol", "hdl_cholesterol", "sbp", "bmi", "egfr", *added)
+    measured = ", ".join(f"{NAMES[name]} {worded(name, getattr(start, name))}" for name in names)
     person = "woman" if patient.sex == "female" else "man"
     told = f"a {person} of 55 with {measured}, no diabetes, no smoking and no treatment, by the {CALLED[variant]}"
-    return Explanation(told, {float(years): risk(variant, years, outcome, reference)}, contributions(found, "log odds"))
+    return Explanation(told, {float(years): risk(variant, years, outcome, start)}, contributions(found, "log odds"))

@@ -51,8 +51,10 @@ class SocialDeprivation(Feature[Reading[int] | Missing]):
             return Missing("never recorded")
         last, fact = max(dated, key=lambda pair: (pair[0], pair[1].source))
         value = fact.value
-        if value not in range(1, 11) or fact.comparator or fact.unit or fact.unit_code or fact.problem:
-            return Missing("implausible", "" if value is None else f"{value:g}", last, fact.source)
+        if value is None or fact.problem:
+            return Missing("no value", when=last, source=fact.source)
+        if value not in range(1, 11) or fact.comparator or fact.unit or fact.unit_code:
+            return Missing("implausible", f"{value:g}", last, fact.source)
         return Reading(int(value), when=last, source=fact.source)
 
 
@@ -67,6 +69,12 @@ class Prevent(Heart):
     acr = Latest(lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10, required=False), within=months(24))
     hba1c = Latest(HBA1C, within=months(12))
     sdi = SocialDeprivation()
+
+
+class PreventAndDeprivation(Prevent):
+    """Where the site sends deciles of the Social Deprivation Index."""
+
+    sdi = SocialDeprivation(sent=True)
 
 
 OPTIONAL = ("acr", "hba1c", "sdi")

@@ -16,13 +16,14 @@ from cds import (
     Reference,
     Refusal,
     RiskModel,
+    Slot,
     plain_inputs,
 )
 from models._heart.explain import knobs, with_changes
 from models._heart.words import NAMES, as_input, drug_cautions, missing_text
 from models.prevent import explain
-from models.prevent.equation import ADDED, Outcome, Variant, risk
-from models.prevent.inputs import OPTIONAL, Prevent, SocialDeprivation, variant_of
+from models.prevent.equation import ADDED, Outcome, Variant, risks
+from models.prevent.inputs import OPTIONAL, Prevent, PreventAndDeprivation, variant_of
 from models.prevent.refusals import OLDEST_FOR_30, RANGES, refusals
 
 OUTCOMES: Mapping[Outcome, str] = {
@@ -47,25 +48,22 @@ class PreventSettings(ModelSettings):
 
 class PreventModel(RiskModel):
     id = "prevent"
-    predictors = Prevent
+    predictors: type[Prevent] = Prevent
     settings_type = PreventSettings
     settings: PreventSettings
 
     def __init__(self, card: Any, settings: PreventSettings) -> None:
         super().__init__(card, settings)
         if settings.social_deprivation:
-            self.predictors = type("Prevent", (Prevent,), {"sdi": SocialDeprivation(sent=True)})
+            self.predictors = PreventAndDeprivation
 
     def refuse(self, row: Prevent) -> Refusal | None:
         return next(refusals(row, self._variant(row)), None)
 
     def predict(self, row: Prevent) -> Sequence[Estimate]:
         who, variant = explain.described(row), self._variant(row)
-        return tuple(
-            Estimate(label, years, risk(variant, years, outcome, who))
-            for outcome, label in OUTCOMES.items()
-            for years in _horizons(row)
-        )
+        found = risks(variant, _horizons(row), OUTCOMES, who)
+        return tuple(Estimate(OUTCOMES[outcome], years, number) for outcome, years, number in found)
 
     def cautions(self, row: Prevent) -> Sequence[str]:
         return tuple(_cautions(row, self._variant(row)))
@@ -106,7 +104,9 @@ class PreventModel(RiskModel):
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
         years = int(values["years"])
-        expected = {(label, years): float(values[outcome]) for outcome, label in OUTCOMES.items()}
+        expected: dict[float | Slot, float] = {
+            (label, years): float(values[outcome]) for outcome, label in OUTCOMES.items()
+        }
         return Reference(_reference_row(values), {"variant": values["model"]}, expected)
 
 

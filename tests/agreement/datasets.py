@@ -13,8 +13,11 @@ from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity, split, subject_of
 from cds.fhir.resources import Resource, read
 
-TYPES = frozenset({"Patient", "Encounter", "Condition", "Procedure", "Observation"})
-"""What the kidney equations read; every other type of an export is left where it is."""
+TYPES = frozenset({
+    "Patient", "Encounter", "Condition", "Procedure", "Observation", "Medication", "MedicationRequest",
+    "MedicationStatement",
+})  # fmt: skip
+"""What the models read; every other type of an export is left where it is."""
 
 
 class Kind(Struct):
@@ -61,7 +64,10 @@ def records(folder: Path) -> Iterator[Records]:
     names = _names(patients.values())
     mine: dict[str, list[Raw]] = {patient_id: [raw] for patient_id, (_, raw) in patients.items()}
     for resource, raw in found:
-        if resource.resource_type != "Patient":
+        if resource.resource_type == "Medication":  # of no patient: whoever's prescription names it
+            for own in mine.values():
+                own.append(raw)
+        elif resource.resource_type != "Patient":
             mine[names[_subject(resource)]].append(raw)
     merged = {names[_own(patient)] for patient in patients}
     for patient_id in sorted(merged):

@@ -26,8 +26,8 @@ def site(model: Json | None = None, **service: Any) -> Site:
 
 
 def smoking(code: str, ago: int = 20) -> Json:
-    answer = {"valueCodeableConcept": {"coding": [{"system": SNOMED, "code": code}]}}
-    return lab("72166-2", None, None, ago, **answer)
+    answer = {"coding": [{"system": SNOMED, "code": code}]}
+    return lab("72166-2", None, None, ago, valueCodeableConcept=answer)
 
 
 def prescription(code: str = "29046", **members: Any) -> Json:
@@ -91,13 +91,17 @@ def test_a_site_that_says_from_which_risk_on_gets_a_card_there(open_desk: Open) 
     for said in (
         "**10 years: 14.7%** (about 15 in 100 people like this)",
         "| Total cardiovascular disease | 14.7% | 53.0% |",
+        "| eGFR | 90 mL/min/1.73 m², CKD-EPI 2021 | 2 Nov 2026 |",
+        "| Antihypertensive drug | recorded, prescribed | 23 Oct 2026 |",
         "PREVENT, base equations.",
+        "| Systolic blood pressure | 160 mmHg | odds",
         "**Why:** against a woman of 55 with",
         "Of what can change, most comes from systolic blood pressure (160 mmHg)",
         "**Please note:** calculated by the PREVENT base equations",
         "**Checked, not found:** atherosclerotic cardiovascular disease, heart failure, pregnancy",
     ):
         assert said in card["detail"]
+    assert "| Body mass index | 35 kg/m² | odds" not in card["detail"]  # it moves heart failure alone
 
 
 @pytest.mark.parametrize(("percent", "cards"), [(14.6, 1), (14.7, 0)])

@@ -55,17 +55,17 @@ def again(w: Predicted) -> float:
     if (w.race, w.sex) == ("white", "female"):
         s = -29.799 * a + 4.884 * a**2 + 13.540 * t - 3.114 * a * t - 13.578 * h + 3.149 * a * h
         s += (2.019 if treated else 1.957) * p + (7.574 - 1.665 * a) * w.smoking + 0.661 * w.diabetes
-        return 1 - 0.9665 ** math.exp(s + 29.18)
+        return 1 - math.pow(0.9665, math.exp(s + 29.18))
     if (w.race, w.sex) == ("black", "female"):
         s = 17.114 * a + 0.940 * t - 18.920 * h + 4.475 * a * h + 0.691 * w.smoking + 0.874 * w.diabetes
         s += (29.291 - 6.432 * a) * p if treated else (27.820 - 6.087 * a) * p
-        return 1 - 0.9533 ** math.exp(s - 86.61)
+        return 1 - math.pow(0.9533, math.exp(s - 86.61))
     if (w.race, w.sex) == ("white", "male"):
         s = 12.344 * a + 11.853 * t - 2.664 * a * t - 7.990 * h + 1.769 * a * h
         s += (1.797 if treated else 1.764) * p + (7.837 - 1.795 * a) * w.smoking + 0.658 * w.diabetes
-        return 1 - 0.9144 ** math.exp(s - 61.18)
+        return 1 - math.pow(0.9144, math.exp(s - 61.18))
     s = 2.469 * a + 0.302 * t - 0.307 * h + (1.916 if treated else 1.809) * p + 0.549 * w.smoking + 0.645 * w.diabetes
-    return 1 - 0.8954 ** math.exp(s - 19.54)
+    return 1 - math.pow(0.8954, math.exp(s - 19.54))
 
 
 def anybody(random: Random, race: Race, sex: Sex) -> Predicted:

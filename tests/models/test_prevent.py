@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cds import NotScored, Outcome, OutOfRange, Reading, Risk
+from cds import Estimate, NotScored, Outcome, OutOfRange, Reading, Risk
 from cds.features.feature import Missing
 from cds.risk.conformance import CHECKS, Check
 from cds.risk.scoring import score_row
@@ -16,7 +16,7 @@ from models.prevent.inputs import Prevent
 from models.prevent.model import OUTCOMES, PreventModel, PreventSettings
 from tests.charts import AT
 
-EGFR = {"unit": "mL/min/{1.73_m2}", "method": "CKD-EPI 2021"}
+BY_2021 = "CKD-EPI 2021"
 NEVER, OLD = Missing("never recorded"), Missing("too old")
 
 
@@ -33,7 +33,7 @@ def row(**changes: Any) -> Prevent:
         "hdl_cholesterol": Reading(45.0, "mg/dL", AT),
         "sbp": Reading(160.0, "mm[Hg]", AT),
         "bmi": Reading(35.0, "kg/m2", AT),
-        "egfr": Reading(90.0, when=AT, **EGFR),
+        "egfr": Reading(90.0, when=AT, method=BY_2021),
         "smoking": Reading("never"),
         "diabetes": Reading(True),
         "antihypertensive": Reading(True),
@@ -46,7 +46,7 @@ def outcome(settings: dict[str, Any] | None = None, **changes: Any) -> Outcome:
     return score_row(model(**(settings or {})), row(**changes))
 
 
-def risk(settings: dict[str, Any] | None = None, **changes: Any) -> Risk:
+def risk(settings: Any = None, **changes: Any) -> Risk:
     found = outcome(settings, **changes)
     assert isinstance(found, Risk), found.text
     return found
@@ -110,7 +110,7 @@ def test_the_richest_equations_that_the_chart_supports_are_used_and_named(
     assert found.cautions[0].startswith(said or "calculated by the PREVENT full equations")
     others = {"base", "uacr", "hba1c", "sdi", "full"} - {same_as}
     assert all(found.estimates != risk({"variant": other}, **changes).estimates for other in others)
-    assert same_as in ("base", "full") or model().standing(found.row) in found.cautions[0].replace(
+    assert same_as in ("base", "full") or model().standing(row(**changes)) in found.cautions[0].replace(
         "the PREVENT ", "PREVENT, "
     )
 
@@ -153,7 +153,7 @@ EDGES = [
 
 
 def measured(name: str, value: float) -> dict[str, Any]:
-    return {name: Reading(value, when=AT, **EGFR) if name == "egfr" else Reading(value, when=AT)}
+    return {name: Reading(value, when=AT, method=BY_2021 if name == "egfr" else "")}
 
 
 @pytest.mark.parametrize(("name", "low", "high", "unit"), EDGES)
@@ -285,8 +285,8 @@ def test_doubts_are_said_beside_the_number() -> None:
 @pytest.mark.parametrize("changes", [{}, {"acr": ACR}, {"acr": ACR, "hba1c": HBA1C}, {"age": Reading(71, "a")}])
 def test_the_contributions_lead_from_the_reference_to_the_patient(changes: dict[str, Any]) -> None:
     found = risk(**changes)
-    for years in {e.horizon_years for e in found.estimates}:
-        told = model().explanation_within(found.row, int(years))  # type: ignore[arg-type]
+    for years in {e.horizon_years for e in found.estimates if isinstance(e, Estimate)}:
+        told = model().explanation_within(row(**changes), int(years))
         start = math.log(told.risks[years] / (1 - told.risks[years]))
         assert {c.scale for c in told.contributions} == {"log odds"}
         ends = probability(start + sum(c.amount for c in told.contributions))

@@ -10,16 +10,17 @@ from typing import Any, get_args
 
 import pyprevent  # type: ignore[import-untyped]
 import pytest
+from msgspec import structs
 
 from models.prevent.equation import (
     ADDED,
-    REFERENCE,
     Outcome,
     Predicted,
     Sex,
     Variant,
     coefficients,
     log_odds,
+    reference,
     risk,
 )
 
@@ -35,11 +36,12 @@ def rows() -> list[Row]:
 
 
 def described(row: Row) -> Predicted:
-    number = {name: float(row[name]) if row[name] else None for name in ("uacr", "hba1c", "sdi")}
+    columns = {"acr": "uacr", "hba1c": "hba1c", "sdi": "sdi"}
+    number = {name: float(row[column]) if row[column] else None for name, column in columns.items()}
     age, total, hdl, sbp, bmi, egfr = (float(row[name]) for name in ("age", "tc", "hdl", "sbp", "bmi", "egfr"))
-    flags = (row[name] == "1" for name in ("dm", "smoke", "bptx", "statin"))
+    dm, smoke, treated, statin = (row[name] == "1" for name in ("dm", "smoke", "bptx", "statin"))
     sex: Sex = "female" if row["sex"] == "female" else "male"
-    return Predicted(sex, age, total, hdl, sbp, bmi, egfr, *flags, number["uacr"], number["hba1c"], number["sdi"])
+    return Predicted(sex, age, total, hdl, sbp, bmi, egfr, dm, smoke, treated, statin, **number)
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row['pid']}-{row['model']}-{row['years']}")
@@ -129,10 +131,8 @@ def _further(beta: Any, who: Predicted) -> float:
         slope = beta["hba1c_dm" if who.diabetes else "hba1c_nodm"]
         more += beta["hba1c_missing"] if who.hba1c is None else slope * (who.hba1c - 5.3)
     if "sdi_4_6" in beta:
-        decile = {None: "sdi_missing", 4: "sdi_4_6", 5: "sdi_4_6", 6: "sdi_4_6"} | dict.fromkeys(
-            range(7, 11), "sdi_7_10"
-        )
-        more += beta.get(decile.get(who.sdi, "none"), 0)
+        groups = {4: "sdi_4_6", 5: "sdi_4_6", 6: "sdi_4_6", 7: "sdi_7_10", 8: "sdi_7_10", 9: "sdi_7_10", 10: "sdi_7_10"}
+        more += beta["sdi_missing"] if who.sdi is None else beta.get(groups.get(int(who.sdi), "none"), 0)
     return more
 
 
@@ -171,21 +171,16 @@ def test_every_variant_has_terms_for_what_it_asks_and_for_not_knowing_it() -> No
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_reference_is_where_every_term_is_zero(variant: Variant, outcome: Outcome) -> None:
-    none = {"diabetes": False, "smoking": False, "antihypertensive": False, "statin": False}
     for sex in SEXES:
         for years in (10, 30):
             constant = coefficients(variant, years, sex, outcome)["const"]
-            reference = Predicted(sex=sex, **REFERENCE, **none)
-            assert log_odds(variant, years, outcome, reference) == pytest.approx(constant, abs=1e-12)
+            assert log_odds(variant, years, outcome, reference(sex)) == pytest.approx(constant, abs=1e-12)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_body_mass_moves_heart_failure_alone(variant: Variant) -> None:
     random = Random(variant)
     who = anybody(random, 59)
-    heavy, light = ({f: getattr(who, f) for f in who.__struct_fields__} | {"bmi": bmi} for bmi in (39.0, 20.0))
-    moved = {
-        outcome for outcome in OUTCOMES
-        if risk(variant, 10, outcome, Predicted(**heavy)) != risk(variant, 10, outcome, Predicted(**light))
-    }  # fmt: skip
+    heavy, light = structs.replace(who, bmi=39.0), structs.replace(who, bmi=20.0)
+    moved = {outcome for outcome in OUTCOMES if risk(variant, 10, outcome, heavy) != risk(variant, 10, outcome, light)}
     assert moved == {"heart_failure"}

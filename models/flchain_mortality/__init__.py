@@ -1,0 +1,1 @@
+"""A trained model as a demonstration: death within five years from age, sex and creatinine."""
