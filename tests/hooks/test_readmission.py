@@ -119,3 +119,19 @@ def test_the_context_needs_its_encounter(ward: Desk) -> None:
 def test_a_low_score_is_shown_where_a_site_asks_for_it(open_desk: Open) -> None:
     shown = ward_desk(open_desk, SERVICE, show_low_risk=True)
     assert card(shown, admitted(3))["summary"] == "LACE is 6, below 10."
+
+
+def breaks(*_: Any) -> Any:
+    raise ZeroDivisionError
+
+
+def test_a_score_that_fails_is_named_and_does_not_silence_the_other(
+    ward: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ward.site.models["hospital"], "refuse", breaks)
+    said = card(ward, admitted(8), FAILING, DEMENTED)
+    assert said["summary"].startswith("LACE is 13: high risk")
+    assert "the model hospital failed and is not shown" in said["detail"]
+    monkeypatch.setattr(ward.site.models["lace"], "refuse", breaks)
+    call = request([person(), admitted(8)], templates(ward), hook="encounter-discharge", context={"encounterId": "now"})
+    assert ward.post(call, path=f"/cds-services/{SERVICE}").status_code == 500

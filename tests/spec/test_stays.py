@@ -201,10 +201,11 @@ def test_admissions_of_a_year(lines: tuple[str, ...], count: int) -> None:
     assert latest(stay(CAME_BY, *lines), ADMITTED, vocabulary=VOCABULARY) == f"{count} from now"
 
 
-def test_a_visit_without_a_date_is_said() -> None:
-    answer = VISITS.read(chart(stay(CAME_BY, "ed | EMER | finished |  |"), vocabulary=VOCABULARY), AT)
+@pytest.mark.parametrize("line", ["ed | EMER | finished |  |", "ed | EMER | unknown | 2026-10-01 |"])
+def test_a_visit_that_cannot_be_placed_is_said(line: str) -> None:
+    answer = VISITS.read(chart(stay(CAME_BY, line), vocabulary=VOCABULARY), AT)
     assert told(answer) == "0 from now"
-    assert answer.notes == ("1 hospital visit(s) without a date were not counted",)
+    assert answer.notes == ("1 hospital visit(s) without a date or a clear status were not counted",)
 
 
 @pytest.mark.parametrize(
