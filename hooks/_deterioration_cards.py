@@ -8,7 +8,8 @@ from cds import SUMMARY_LIMIT, Card, Guidance, HookCall, NotScored, Outcome, Ris
 from hooks import _scores as scores
 from models._points.items import Item, explained, total, unanswered
 from models.news2.inputs import PARAMETERS, News2Row
-from models.news2.model import known
+from models.news2.model import HIGH, MEDIUM, band, known
+from models.news2.model import SINGLE as SINGLE_3
 
 
 class Call(Struct, frozen=True):
@@ -28,13 +29,12 @@ URGENT = Call("Urgent review by a clinician.", "urgent review by a clinician wit
 SINGLE = Call("Review by a clinician.", "review by a clinician, who decides whether to escalate")
 
 
+_CALLS = {HIGH: EMERGENCY, MEDIUM: URGENT, SINGLE_3: SINGLE}
+
+
 def called_for(items: tuple[Item, ...]) -> Call | None:
     """The response to points, all or those that are known; None below every threshold."""
-    if total(items) >= 7:
-        return EMERGENCY
-    if total(items) >= 5:
-        return URGENT
-    return SINGLE if _threes(items) else None
+    return _CALLS.get(band(items))
 
 
 def for_risk(call: HookCall, risk: Risk) -> Guidance:

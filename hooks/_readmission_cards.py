@@ -8,11 +8,13 @@ from cds import Card, Guidance, HookCall, Missing, NotScored, Outcome, Risk, sil
 from hooks import _scores as scores
 from models._points.items import Item, explained, total
 from models.hospital.model import ASKED, HospitalRow
+from models.hospital.model import HIGH as HOSPITAL_HIGH
 from models.hospital.model import known as hospital_known
+from models.lace.model import HIGH as LACE_HIGH
 from models.lace.model import LaceRow
 from models.lace.model import known as lace_known
 
-HIGH = {"lace": 10, "hospital": 7}
+HIGH = {"lace": LACE_HIGH, "hospital": HOSPITAL_HIGH}
 NAMES = {"lace": "LACE", "hospital": "HOSPITAL"}
 ACUTE = 3
 MOST = {"oncology": 2, "procedure": 1, "urgent": 1}

@@ -116,7 +116,8 @@ class _Before(Feature[Reading[int] | Missing]):
             for stay in found.others
             if self.counts(stay) and stay.started.first >= since and stay.started.first < admitted.last
         ]
-        notes = (f"{found.undated} hospital visit(s) without a date were not counted",) if found.undated else ()
+        unplaced = f"{found.unplaced} hospital visit(s) without a date or a clear status were not counted"
+        notes = (unplaced,) if found.unplaced else ()
         also = tuple(stay.source for stay in before)
         return Reading(len(before), "", admitted.last, found.index.source, notes=notes, also=also)
 

@@ -6,7 +6,8 @@ How a stay is made, since hospitals send it in pieces:
   hospital's Encounter with its emergency part. It came by the emergency department when one of them has class EMER.
 - Without `partOf`, an emergency visit that ends no more than six hours before an inpatient stay begins, begins no more
   than six hours after, or overlaps it, belongs to it; inpatient stays that overlap are one.
-- Only Encounters that have begun by then count; one without a start cannot be placed and is counted as undated.
+- Only Encounters that have begun by then count; one without a start, or with an unknown status, cannot be placed: it is
+  not counted, and that is said.
 
 The index stay is that of the Encounter in whose course the chart is read; without one, the inpatient stay in progress,
 or else the one that ended last, no more than a day before. Days and hours here are engineering choices.
@@ -66,11 +67,14 @@ class Stay(Struct, frozen=True):
 
 
 class Hospitalizations(Struct, frozen=True):
-    """The index stay, or why there is none, with the other stays, oldest first, and how many have no date."""
+    """The index stay, or why there is none, with the other stays, oldest first.
+
+    `unplaced` is how many hospital Encounters have no start, or a status that does not say whether they ever began.
+    """
 
     index: Stay | Missing
     others: tuple[Stay, ...] = ()
-    undated: int = 0
+    unplaced: int = 0
 
 
 class Stays(Feature[Hospitalizations]):
@@ -80,13 +84,15 @@ class Stays(Feature[Hospitalizations]):
         return (ENCOUNTERS,)
 
     def read(self, chart: Chart, at: datetime) -> Hospitalizations:
-        begun = [fact for fact in chart.encounters(ENCOUNTERS.key) if _begun(fact, at)]
-        groups = _groups(chart, begun)
+        every = chart.encounters(ENCOUNTERS.key)
+        groups = _groups(chart, [fact for fact in every if _begun(fact, at)])
         dated = [_whole(group, group[0].when) for group in groups if group[0].when is not None]
-        undated = sum(group[0].when is None and group[0].coding.code in _HOSPITAL for group in groups)
+        unplaced = [group[0] for group in groups if group[0].when is None]
+        unplaced += [fact for fact in every if fact.status not in BEGUN | _NOT_BEGUN]
         stays = tuple(_joined(sorted(dated, key=lambda stay: (stay.started.last, stay.source))))
         index = _index(chart.encounter_id, stays, at)
-        return Hospitalizations(index, tuple(stay for stay in stays if stay is not index), undated)
+        others = tuple(stay for stay in stays if stay is not index)
+        return Hospitalizations(index, others, sum(fact.coding.code in _HOSPITAL for fact in unplaced))
 
 
 STAYS = Stays()

@@ -30,6 +30,7 @@ from models._points.items import Item, explained, notes_of, person_refusals, tot
 from models.hospital import equation
 
 OUTCOME = "HOSPITAL"
+INTERMEDIATE, HIGH = 5, 7
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ASKED = {
     "oncology": "discharged from an oncology service?",
@@ -60,7 +61,7 @@ class Hospital(RiskModel):
 
     def predict(self, row: HospitalRow) -> Sequence[Score]:
         points = total(known(row))
-        band = "high" if points >= 7 else "intermediate" if points >= 5 else "low"
+        band = "high" if points >= HIGH else "intermediate" if points >= INTERMEDIATE else "low"
         return (Score(OUTCOME, points, band=band),)
 
     def cautions(self, row: HospitalRow) -> Sequence[str]:

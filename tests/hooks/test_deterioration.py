@@ -87,11 +87,8 @@ def test_an_incomplete_set_that_reaches_a_threshold_by_itself_is_not_silent(ward
         "NEWS2 is at least 8, and the set is not complete. Emergency assessment by a critical care team."
     )
     assert said["indicator"] == "warning"
-    assert (
-        "oxygen or room air (never recorded), temperature (never recorded)" in said["notes"]
-        if "notes" in said
-        else True
-    )
+    missing = "oxygen or room air (never recorded), temperature (never recorded)"
+    assert f"complete the set: {missing}." in said["detail"]
     assert "suggestions" not in said  # there is no score to save
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cdshooks.charts import AT, Json, condition, lab, person, request
+from hooks._readmission_cards import HIGH
+from tests.cdshooks.charts import Json, condition, lab, person, request
 from tests.cdshooks.desk import Desk, without
 from tests.cdshooks.wards import admissions, admitted, at, emergency_visits, encounter, operation, ward_desk
 
@@ -99,6 +100,11 @@ def test_no_stay_no_card(ward: Desk, of: str, stay: Json) -> None:
     assert ward.last().reason == "no-inpatient-stay"
 
 
+def test_the_card_says_from_where_a_score_is_high_as_the_models_card_does(ward: Desk) -> None:
+    models = ward.site.models
+    assert {name: models[name].thresholds[0].at_least for name in ("lace", "hospital")} == HIGH
+
+
 @pytest.mark.parametrize("key", ["encounters", "conditions"])
 def test_what_was_not_read_is_not_none(ward: Desk, key: str) -> None:
     call = request([person(), admitted(8)], templates(ward), hook="encounter-discharge", context={"encounterId": "now"})
@@ -113,4 +119,19 @@ def test_the_context_needs_its_encounter(ward: Desk) -> None:
 def test_a_low_score_is_shown_where_a_site_asks_for_it(open_desk: Open) -> None:
     shown = ward_desk(open_desk, SERVICE, show_low_risk=True)
     assert card(shown, admitted(3))["summary"] == "LACE is 6, below 10."
-    assert AT.year == 2026
+
+
+def breaks(*_: Any) -> Any:
+    raise ZeroDivisionError
+
+
+def test_a_score_that_fails_is_named_and_does_not_silence_the_other(
+    ward: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ward.site.models["hospital"], "refuse", breaks)
+    said = card(ward, admitted(8), FAILING, DEMENTED)
+    assert said["summary"].startswith("LACE is 13: high risk")
+    assert "the model hospital failed and is not shown" in said["detail"]
+    monkeypatch.setattr(ward.site.models["lace"], "refuse", breaks)
+    call = request([person(), admitted(8)], templates(ward), hook="encounter-discharge", context={"encounterId": "now"})
+    assert ward.post(call, path=f"/cds-services/{SERVICE}").status_code == 500

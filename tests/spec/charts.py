@@ -134,7 +134,6 @@ WRITERS: dict[str, Writer] = {
         hospitalization={"admitSource": concept(f"{ADMIT_SOURCE}|{cell}")}
     ),
     "service": lambda resource, cell: resource.update(serviceType=concept(cell)),
-    "answer": lambda resource, cell: resource.update(valueCodeableConcept=concept(cell)),
     "class": lambda resource, cell: resource.update({"class": {"code": cell}}),
     "type": lambda resource, cell: resource.update(type=[concept(cell)]),
 }

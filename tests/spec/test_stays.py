@@ -19,13 +19,27 @@ from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity
-from tests.spec.charts import AT, LAB_CODES, chart, dated, fhir, latest, patient, rows, told
+from tests.spec.charts import (
+    ACT_PRIORITY,
+    ADMIT_SOURCE,
+    AT,
+    LAB_CODES,
+    Json,
+    chart,
+    dated,
+    fhir,
+    latest,
+    patient,
+    rows,
+    told,
+)
 
 VOCABULARY = Vocabulary([*LAB_CODES.values(), *STAY_CODES.values()])
 LENGTH, ACUTE = LengthOfStay(), AcuteAdmission()
 VISITS, ADMITTED = EmergencyVisits(days(180)), Admissions(days(365))
 ONCOLOGY = FromService(STAY_CODES["oncology_service"], STAY_CODES["other_service"])
 SERVICES = "http://mimic.mit.edu/fhir/mimic/CodeSystem/mimic-services"
+EMD = {"coding": [{"system": ADMIT_SOURCE, "code": "emd"}]}
 PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
 NOW = "Encounter | class | status | begin | end"
 
@@ -155,6 +169,25 @@ def test_acuity(members: str, answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "answer"),
+    [
+        ({"admission": {"admitSource": EMD}}, "True from now"),  # as R5 has it
+        ({"hospitalization": {"admitSource": EMD}}, "True from now"),
+        ({"hospitalization": {"admitSource": [EMD]}}, "never recorded"),  # no shape of any version
+        ({"hospitalization": "by ambulance"}, "never recorded"),
+        ({"priority": [{"coding": [{"system": ACT_PRIORITY, "code": "EM"}]}]}, "True from now"),
+        ({"priority": {"coding": [{"system": "urn:local", "code": "EM"}]}}, "never recorded"),
+        ({"priority": "urgent"}, "never recorded"),
+        ({"partOf": [{"reference": "Encounter/other"}]}, "never recorded"),
+    ],
+)
+def test_what_hospitals_send_in_these_members(members: Json, answer: str) -> None:
+    now = next(rows("Encounter | class | status | begin\nnow | IMP | in-progress | 2026-11-20")) | members
+    built = Chart.of([(fhir(one), None) for one in (patient(), now)], Identity("p"), VOCABULARY)
+    assert told(ACUTE.read(built, AT)) == answer
+
+
+@pytest.mark.parametrize(
     ("lines", "count"),
     [
         (("a | IMP | finished | 2025-11-20T12:00:00Z | 2025-11-25",), 1),
@@ -168,10 +201,11 @@ def test_admissions_of_a_year(lines: tuple[str, ...], count: int) -> None:
     assert latest(stay(CAME_BY, *lines), ADMITTED, vocabulary=VOCABULARY) == f"{count} from now"
 
 
-def test_a_visit_without_a_date_is_said() -> None:
-    answer = VISITS.read(chart(stay(CAME_BY, "ed | EMER | finished |  |"), vocabulary=VOCABULARY), AT)
+@pytest.mark.parametrize("line", ["ed | EMER | finished |  |", "ed | EMER | unknown | 2026-10-01 |"])
+def test_a_visit_that_cannot_be_placed_is_said(line: str) -> None:
+    answer = VISITS.read(chart(stay(CAME_BY, line), vocabulary=VOCABULARY), AT)
     assert told(answer) == "0 from now"
-    assert answer.notes == ("1 hospital visit(s) without a date were not counted",)
+    assert answer.notes == ("1 hospital visit(s) without a date or a clear status were not counted",)
 
 
 @pytest.mark.parametrize(

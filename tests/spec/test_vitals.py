@@ -5,7 +5,7 @@ import pytest
 from cds import Consciousness, Missing, OxygenSupport, Reading, VitalSigns, hours
 from cds.features.vitals import VITAL_CODES
 from cds.fhir.codes import Vocabulary
-from tests.spec.charts import AT, LAB_CODES, SNOMED, chart, latest, told
+from tests.spec.charts import AT, LAB_CODES, LOINC, SNOMED, chart, latest, told
 
 VOCABULARY = Vocabulary([*LAB_CODES.values(), *(VITAL_CODES[name] for name in ("acvpu", "on_oxygen"))])
 SET = VitalSigns()
@@ -127,16 +127,16 @@ def test_only_a_glasgow_coma_scale_of_15_is_alert(value: str, answer: str) -> No
 @pytest.mark.parametrize(
     ("answer", "level"),
     [
-        ("LA9340-6", "alert from one"),
+        (f"{LOINC}|LA9340-6", "alert from one"),
         (f"{SNOMED}|248234008", "alert from one"),
-        ("LA6560-2", "new confusion from one"),
+        (f"{LOINC}|LA6560-2", "new confusion from one"),
         (f"{SNOMED}|130987000", "new confusion from one"),
-        ("LA17108-4", "voice from one"),
-        ("LA17107-6", "pain from one"),
-        ("LA9343-0", "unresponsive from one"),
-        (f"LA9340-6 {SNOMED}|248234008", "alert from one"),
-        (f"LA9340-6 {SNOMED}|130987000", "not stated"),  # two codings that disagree
-        ("LA1-1", "not stated"),
+        (f"{LOINC}|LA17108-4", "voice from one"),
+        (f"{LOINC}|LA17107-6", "pain from one"),
+        (f"{LOINC}|LA9343-0", "unresponsive from one"),
+        (f"{LOINC}|LA9340-6 {SNOMED}|248234008", "alert from one"),
+        (f"{LOINC}|LA9340-6 {SNOMED}|130987000", "not stated"),  # two codings that disagree
+        (f"{LOINC}|LA1-1", "not stated"),
         ("", "no value"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_number_of_an_acvpu_list_is_no_glasgow_coma_scale() -> None:
 
 def test_of_two_at_one_instant_the_one_that_is_not_alert_counts() -> None:
     gcs = seen("g | 9269-2 | 2026-11-22T14:00:00Z | 15 | {score} | |")
-    acvpu = "Observation | code | effective | answer\na | 67775-7 | 2026-11-22T14:00:00Z | LA6560-2"
+    acvpu = "Observation | code | effective | answer\na | 67775-7 | 2026-11-22T14:00:00Z | http://loinc.org|LA6560-2"
     answer = LEVEL.read(chart(gcs, acvpu, vocabulary=VOCABULARY), AT)
     assert isinstance(answer, Reading)
     assert (answer.value, answer.method) == ("new confusion", "ACVPU")
