@@ -3,6 +3,7 @@
 from msgspec import structs
 
 from cds.cdshooks.card import REASON_SYSTEM, SUMMARY_LIMIT, Action, Card, Coding, Indicator, Link, Source, Suggestion
+from cds.cdshooks.drafts import Draft
 from cds.cdshooks.service import Guidance, HookCall, ServiceSettings, hook, silence
 from cds.features.admission import (
     STAY_CODES,
@@ -14,6 +15,7 @@ from cds.features.admission import (
     LengthOfStay,
     ProcedureInStay,
 )
+from cds.features.answered import Answered
 from cds.features.body import BodyMassIndex, MeanOf
 from cds.features.charlson import CHARLSON_CODES, Charlson
 from cds.features.diagnoses import CONDITION_CODES, diagnosed
@@ -60,6 +62,8 @@ from cds.risk.explanation import (
 )
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
+from cds.risk.points import NOT_THERE, Item, PointsModel, asked_item, measured_item, recorded_item
+from cds.risk.refusals import lacking, unsuited, very_old
 from cds.risk.trained import Told, TrainedModel
 from cds.text import day_text, plain, slug, table
 
@@ -75,6 +79,7 @@ __all__ = [
     "GCS",
     "MEDICATIONS",
     "MEDICATION_CODES",
+    "NOT_THERE",
     "PROCEDURES",
     "REASON_SYSTEM",
     "STATEMENTS",
@@ -84,6 +89,7 @@ __all__ = [
     "AcuteAdmission",
     "Admissions",
     "Age",
+    "Answered",
     "BodyMassIndex",
     "Bound",
     "Card",
@@ -96,6 +102,7 @@ __all__ = [
     "Course",
     "CoursePoint",
     "Deceased",
+    "Draft",
     "EmergencyVisits",
     "Estimate",
     "Ever",
@@ -107,6 +114,7 @@ __all__ = [
     "HookCall",
     "Indicator",
     "Input",
+    "Item",
     "Knob",
     "LastOfStay",
     "Latest",
@@ -122,6 +130,7 @@ __all__ = [
     "OutOfRange",
     "Outcome",
     "OxygenSupport",
+    "PointsModel",
     "Predictors",
     "ProcedureInStay",
     "Race",
@@ -148,6 +157,7 @@ __all__ = [
     "VitalSigns",
     "When",
     "age_on",
+    "asked_item",
     "beside",
     "day_text",
     "days",
@@ -155,6 +165,8 @@ __all__ = [
     "hook",
     "hours",
     "lab_series",
+    "lacking",
+    "measured_item",
     "months",
     "newest_of",
     "people",
@@ -164,6 +176,7 @@ __all__ = [
     "read_code_sets",
     "reading",
     "recorded",
+    "recorded_item",
     "risk_assessment",
     "rounded",
     "shown_number",
@@ -172,7 +185,9 @@ __all__ = [
     "spell",
     "structs",
     "table",
+    "unsuited",
     "unusable",
+    "very_old",
     "within",
     "within_days",
 ]

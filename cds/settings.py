@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     fetch_seconds: float = Field(default=5.0, gt=0, le=30)
     answer_seconds: float = Field(default=0.45, gt=0, le=30)
     """Time for an answer when all is prefetched; what is fetched has `fetch_seconds` more."""
+    mute_days: int = Field(default=90, ge=0, le=365)
+    """How long an info card rests after its user's feedback, while nothing changes; 0: never."""
     body_bytes: int = Field(default=2 * 1024 * 1024, gt=0)
     at_once: int = Field(default=256, gt=0)
     """Hook calls in progress; one more is answered 503."""

@@ -50,7 +50,7 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance | None:
     card = Card(
         summary=message.summary,
         indicator=message.indicator,
-        source=_source(call, risk.model),
+        source=source_of(call, risk.model),
         detail=for_score(call, risk, message.advice),
         suggestions=tuple(_suggestions(call, risk, message, saved)),
         links=LINKS,
@@ -73,22 +73,29 @@ def silence_for(risk: Risk) -> Guidance:
 
 def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     """The card that asks for what is missing, for patients whom the equation is for; None for silence."""
-    row = row_of(outcome)
-    rise = outcome.reason == "creatinine-rise"
-    missing = outcome.reason.startswith(("acr-", "egfr-")) and outcome.reason != "egfr-60-or-above"
-    low = isinstance(row.egfr, Reading) and row.egfr.value < 60
-    eligible = missing and (low or isinstance(row.ckd_diagnosis, Reading))
-    if not (rise or eligible or (call.settings.show_out_of_domain and not missing)):
+    rise, missing = outcome.reason == "creatinine-rise", _lacks(outcome)
+    if not (rise or eligible(outcome) or (call.settings.show_out_of_domain and not missing)):
         return None
-    summary = _not_scored(outcome)
+    summary = not_scored(outcome)
     test = ACR_ORDER if outcome.reason.startswith("acr-") else CREATININE_ORDER if rise or missing else None
     suggestions = (order(call, f"Order {test[1]}", test),) if test else ()
-    source = _source(call, outcome.model)
+    source = source_of(call, outcome.model)
     detail, said = for_no_score(call, outcome), tuple(outcome.cautions)
     return Guidance((Card(summary, "info", source, detail, suggestions, LINKS, REASONS, notes=said),))
 
 
-def _not_scored(outcome: NotScored) -> str:
+def _lacks(outcome: NotScored) -> bool:
+    return outcome.reason.startswith(("acr-", "egfr-")) and outcome.reason != "egfr-60-or-above"
+
+
+def eligible(outcome: NotScored) -> bool:
+    """Whether the equation is for this patient, and only eGFR or urine albumin is lacking (D13)."""
+    row = row_of(outcome)
+    low = isinstance(row.egfr, Reading) and row.egfr.value < 60
+    return _lacks(outcome) and (low or isinstance(row.ckd_diagnosis, Reading))
+
+
+def not_scored(outcome: NotScored) -> str:
     """Why there is no risk: not for such a patient, or not from what is known of her."""
     if outcome.reason == "creatinine-rise":
         return fitting(f"C{outcome.text[1:]}: repeat now; kidney failure risk not calculated.")
@@ -116,7 +123,7 @@ def _suggestions(call: HookCall, risk: Risk, message: Message, saved: Action) ->
 def _message(call: HookCall, risk: Risk, said: Scored) -> Message | None:
     in_two, in_five = risk.within(2), risk.within(5)
     two, five = in_two.probability, in_five.probability
-    threshold, care = _threshold(call, risk), _in_care(risk)
+    threshold, care = threshold_of(call, risk), _in_care(risk)
     start = "Kidney failure risk"
     p5 = f"{said.bound}{percent(five, in_five.bound)}"
     if said.acr.bound == "at most" and (two > 0.10 or five > threshold / 100):
@@ -157,7 +164,7 @@ def _below_thresholds(call: HookCall, risk: Risk, said: Scored, p5: str) -> Mess
         )
     if not call.settings.show_low_risk:
         return None
-    below = f"below the {_threshold(call, risk):g}% threshold. Other reasons to refer may still apply."
+    below = f"below the {threshold_of(call, risk):g}% threshold. Other reasons to refer may still apply."
     advice = "other reasons to refer, which this risk does not see"
     return Message(f"Kidney failure risk {p5} in 5 years, {below}", advice, refer=False)
 
@@ -197,11 +204,11 @@ def _settings(call: HookCall, model: str) -> KfreSettings:
     return settings
 
 
-def _threshold(call: HookCall, risk: Risk) -> float:
+def threshold_of(call: HookCall, risk: Risk) -> float:
     return _settings(call, risk.model).referral_percent
 
 
-def _source(call: HookCall, model_id: str) -> Source:
+def source_of(call: HookCall, model_id: str) -> Source:
     card, topic = call.models[model_id].card, call.models[model_id].card.topic
     return Source(call.models[model_id].title, card.url, Coding(topic["code"], topic["system"], topic["display"]))
 

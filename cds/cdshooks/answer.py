@@ -27,6 +27,8 @@ from cds.risk.model import RiskModel
 from cds.risk.scoring import score
 
 NO_CARDS = b'{"cards":[]}'
+MUTED = "muted"
+"""The kind of an answer, and the reason in its record, when its card rests (`cds.cdshooks.muting`)."""
 
 
 class Deployed(Struct, frozen=True):
@@ -46,6 +48,8 @@ class Deployed(Struct, frozen=True):
     """The action types that the EHR carries out."""
     smart_url: str | None = None
     """Where the EHR launches our page, when this client registered it."""
+    public_url: str | None = None
+    """Where this server is known: there a card's source leads to its model's fact sheet."""
     fingerprint: str = ""
     """Models, versions and settings in one text: a repeated call gets the earlier answer only while it is the same."""
 
@@ -60,6 +64,12 @@ class Deployed(Struct, frozen=True):
             return ()
         title = f"{self.service.title[:1].lower()}{self.service.title[1:]}"
         return (Link(f"Open {title} details", self.smart_url, "smart", appContext=self.service.id),)
+
+    def sheets(self) -> dict[str, str]:
+        """The address of each model's fact sheet by the model's title, under which a card names its source."""
+        if self.public_url is None:
+            return {}
+        return {model.title: f"{self.public_url}/models/{id_}" for id_, model in self.models.items()}
 
 
 class Answer(Struct):
@@ -101,7 +111,8 @@ async def answer(deployed: Deployed, body: bytes, at: datetime) -> Answer:
         said.error = ModelFailed(f"the service failed with {type(fault).__name__}", deployed.service.id, fault)
     _settle(said, shadow=deployed.settings.stage == "shadow")
     # What was read is not kept while the ledger writes: sixty answers would hold sixty charts.
-    said.call = replace(call, prefetch={}, digestible=(b"", b""), authorization=None)
+    context = replace(call.context, proposed=())
+    said.call = replace(call, context=context, prefetch={}, digestible=(b"", b""), authorization=None)
     said.chart = None
     said.latency_us = int((time.perf_counter() - started) * 1e6)
     return said
@@ -165,7 +176,9 @@ def _advise_from(deployed: Deployed, filled: Filled, said: Answer, settings: Ser
     if said.failed and not guidance.cards:
         raise next(iter(said.failed.values()))
     said.reason, said.guidance = guidance.reason, guidance
-    said.cards = on_wire(guidance.cards, seed, actions=deployed.actions, links=deployed.links())
+    said.cards = on_wire(
+        guidance.cards, seed, actions=deployed.actions, links=deployed.links(), sheets=deployed.sheets()
+    )
     said.system_actions = guidance.system_actions if "create" in deployed.actions else ()
 
 
@@ -201,13 +214,21 @@ def overdue(late: Answer) -> None:
     _settle(late, shadow=False)
 
 
+def quieten(said: Answer) -> None:
+    """Take the cards from an answer whose user need not see them again; what was computed stays for the record."""
+    said.cards, said.reason, said.body = [], MUTED, NO_CARDS
+    _settle(said, shadow=False)
+
+
 def kind(said: Answer, deployed: Deployed) -> str:
     """What an answer counts as: a closed word for ledger and metrics."""
     if isinstance(said.error, DataUnavailable):
         return "unavailable"
     if said.error is not None:
         return "failed"
-    return "shadow" if deployed.settings.stage == "shadow" else "card" if said.cards else "silent"
+    if deployed.settings.stage == "shadow":
+        return "shadow"
+    return "card" if said.cards else MUTED if said.reason == MUTED else "silent"
 
 
 def missing(said: Answer) -> tuple[str, ...]:

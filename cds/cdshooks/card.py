@@ -15,6 +15,8 @@ Indicator = Literal["info", "warning", "critical"]
 SUMMARY_LIMIT = 140
 EVERY_ACTION = frozenset({"create", "update", "delete"})
 
+_NO_SHEETS: Mapping[str, str] = {}
+
 REASON_SYSTEM = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
 
 
@@ -69,17 +71,28 @@ class Card(Struct, frozen=True):
 
 
 def on_wire(
-    cards: Sequence[Card], seed: str, *, actions: frozenset[str] = EVERY_ACTION, links: tuple[Link, ...] = ()
+    cards: Sequence[Card],
+    seed: str,
+    *,
+    actions: frozenset[str] = EVERY_ACTION,
+    links: tuple[Link, ...] = (),
+    sheets: Mapping[str, str] = _NO_SHEETS,
 ) -> list[dict[str, Any]]:
     """Cards as CDS Hooks JSON, most urgent first, with ids that are the same for the same seed.
 
-    A suggestion with an action that is not among `actions` becomes a sentence; `links` are added to every card.
+    A suggestion with an action that is not among `actions` becomes a sentence; `links` are added to every card,
+    and a source whose label stands in `sheets` leads there.
 
     Raises ModelFailed when a card breaks the standard's limits: better no card than one that the EHR cuts off.
     """
     ordered = sorted(cards, key=lambda card: ("critical", "warning", "info").index(card.indicator))
-    made = (_linked(_spoken(card, actions), links) for card in ordered)
+    made = (_sourced(_linked(_spoken(card, actions), links), sheets) for card in ordered)
     return [_card(card, f"{seed}/{number}") for number, card in enumerate(made)]
+
+
+def _sourced(card: Card, sheets: Mapping[str, str]) -> Card:
+    url = sheets.get(card.source.label)
+    return replace(card, source=replace(card.source, url=url)) if url else card
 
 
 def _linked(card: Card, links: tuple[Link, ...]) -> Card:

@@ -7,18 +7,39 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from cds.cdshooks.drafts import Draft, drafts_of, resources_in
 from cds.errors import MalformedRequest
-from cds.fhir.resources import unreadable
+from cds.fhir.resources import Resource, unreadable
 
 FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
-class Context(Struct, gc=False, frozen=True, rename="camel"):
-    """Members of any hook's context that a service reads."""
+class _Members(Struct, gc=False, frozen=True, rename="camel"):
+    """What every hook's context may name."""
 
     user_id: str | None = None
     patient_id: str | None = None
     encounter_id: str | None = None
+
+
+class Context(Struct, frozen=True):
+    """Members of any hook's context that a service reads.
+
+    `proposed` are the resources of draftOrders or appointments: what is not in the record yet.
+    """
+
+    user_id: str | None = None
+    patient_id: str | None = None
+    encounter_id: str | None = None
+    proposed: tuple[Resource, ...] = ()
+    selections: frozenset[str] | None = None
+    """The drafts that were selected just now, as "MedicationRequest/m1"; None where the hook tells none."""
+
+    @property
+    def drafts(self) -> tuple[Draft, ...]:
+        """The orders to look at: of order-select the selected ones, of order-sign all."""
+        every = tuple(drafts_of(self.proposed))
+        return every if self.selections is None else tuple(d for d in every if d.reference in self.selections)
 
 
 class HookContext(Struct, frozen=True):
@@ -53,7 +74,7 @@ HOOKS: dict[str, HookContext] = {
 HOOK_VERSIONS = dict.fromkeys(HOOKS, "1.0") | {"problem-list-item-create": "0.1.0"}
 
 
-_decoder = msgspec.json.Decoder(Context)
+_decoder = msgspec.json.Decoder(_Members)
 
 
 def read_context(raw: bytes, hook: str, lenient: bool) -> Context:
@@ -61,9 +82,12 @@ def read_context(raw: bytes, hook: str, lenient: bool) -> Context:
     if raw in (b"", b"null"):
         raise MalformedRequest("context is required", "context")
     try:
-        context, members = _decoder.decode(raw), HOOKS[hook]
+        named, members = _decoder.decode(raw), HOOKS[hook]
+        context = Context(named.user_id, named.patient_id, named.encounter_id)
         if members.kinds or (b"null" in raw and not lenient):
-            _check_kinds(msgspec.json.decode(raw), members, lenient)
+            values = msgspec.json.decode(raw)
+            _check_kinds(values, members, lenient)
+            context = _with_proposed(context, values, members, lenient)
     except msgspec.ValidationError as fault:
         at = unreadable(fault)
         path = f"context.{at.path}" if at.path else "context"
@@ -76,6 +100,18 @@ def read_context(raw: bytes, hook: str, lenient: bool) -> Context:
             raise MalformedRequest(f"context.{member} is required for {hook}", f"context.{member}")
     _check_ids(context, members)
     return context
+
+
+def _with_proposed(context: Context, values: dict[str, Any], members: HookContext, lenient: bool) -> Context:
+    name = next((name for name in ("draftOrders", "appointments") if name in members.kinds), None)
+    if name is None:
+        return context
+    chosen = frozenset(filter(_is_text, values["selections"])) if "selections" in members.kinds else None
+    return msgspec.structs.replace(context, proposed=resources_in(values[name], name, lenient), selections=chosen)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _check_kinds(values: dict[str, Any], members: HookContext, lenient: bool) -> None:

@@ -16,7 +16,7 @@ from cds.features.results import COUNTED
 from cds.fhir.chart import Chart, Located
 from cds.fhir.client import FhirClient, Transport, next_link
 from cds.fhir.codes import Vocabulary
-from cds.fhir.identity import Identity, subject_of
+from cds.fhir.identity import Identity, subject_of, subjects_of
 from cds.fhir.origins import same_base
 from cds.fhir.policy import Policy
 from cds.fhir.resources import Resource
@@ -201,6 +201,9 @@ def _check_others(call: Call, asked: set[str], identity: Identity) -> None:
             subject = subject_of(resource)
             if (subject is not None and subject.reference) or resource.resource_type == "Patient":
                 identity.check(resource, full_url)
+    for resource in call.context.proposed:  # a draft may not name anybody yet, but never somebody else
+        if subjects_of(resource):
+            identity.check(resource)
 
 
 async def _fetch(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
 from cds.cdshooks.context import FHIR_ID, HOOKS
+from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
 from cds.risk.estimate import NotScored, Outcome
@@ -55,6 +56,11 @@ class HookCall(Struct, frozen=True):
         return shown(self.outcomes)
 
     @property
+    def drafts(self) -> tuple[Draft, ...]:
+        """The draft orders that the call is about: of order-select the selected ones, of order-sign all."""
+        return self.call.context.drafts
+
+    @property
     def patient_id(self) -> str:
         return self.call.patient_id
 
@@ -94,6 +100,8 @@ class HookService(Struct, frozen=True):
     answer: ServiceFunction
     settings_type: type[ServiceSettings] = ServiceSettings
     usage_requirements: str = ""
+    mutes: bool = False
+    """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""
@@ -109,6 +117,7 @@ def hook(
     models: Iterable[str],
     settings: type[ServiceSettings] = ServiceSettings,
     usage_requirements: str = "",
+    mutes: bool = False,
 ) -> Callable[[ServiceFunction], HookService]:
     """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
 
@@ -121,7 +130,7 @@ def hook(
         raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")
 
     def made(answer: ServiceFunction) -> HookService:
-        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements)
+        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements, mutes)
 
     return made
 

@@ -79,6 +79,7 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         public_url=base,
         region=region or "north-america",
         default_stage="live",
+        mute_days=0,  # whoever plays with a card wants to see it again
         drain_seconds=0,  # whoever plays with the demo waits for nobody
         clients=(ehr,),
         keys=demo_folder() / FILE_NAME,

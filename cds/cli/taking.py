@@ -50,7 +50,7 @@ def from_skops(file: Path, examples: Path | None) -> Taken:
         import joblib
         import skops.io
     except ModuleNotFoundError as error:
-        stop(USAGE, f"{error.name} is not installed: pip install {error.name}")
+        stop(USAGE, f"{error.name} is not installed: pip install 'bedside[skops]'")
     content = _read(file)
     err.print(f"{file.name}: {len(content)} bytes, SHA-256 {sha256(content).hexdigest()}.")
     try:

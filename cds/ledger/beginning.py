@@ -13,9 +13,10 @@ from cds.errors import SiteError
 from cds.ledger.chain import Chains, genesis, link_mac
 from cds.ledger.database import migrate, unavailable
 from cds.ledger.rows import micros
-from cds.ledger.schema import HEAD, beginning, heads
+from cds.ledger.schema import beginning, heads
 from cds.ledger.seal import Keyring
 
+_MARKED = "0003"  # the revision that brought the mark
 _ONE = 1  # the number of the one row
 _HELD = ("answers", "feedback", "events", "links", "heads")  # what an empty ledger has nothing of
 
@@ -35,8 +36,8 @@ def upgrade(url: str, keyring: Keyring | None = None, now: Clock = _now) -> None
     """
 
     def begin(connection: Connection, before: str | None) -> None:
-        # A ledger that has this code's tables has begun, or is empty, or somebody took the mark away: no second time.
-        if before == HEAD or _empty(connection):
+        # A ledger that has the mark's table has begun, or is empty, or somebody took the mark away: no second time.
+        if (before or "") >= _MARKED or _empty(connection):
             return
         if keyring is None:
             raise SiteError("the ledger holds answers, and its chains begin with this upgrade: set BEDSIDE_LEDGER_KEY")

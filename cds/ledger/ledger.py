@@ -21,6 +21,7 @@ from cds.ledger.feedback import store
 from cds.ledger.group import Statements
 from cds.ledger.heads import Head, read_heads, signed_heads
 from cds.ledger.outage import Outage
+from cds.ledger.reactions import Whose, last_reacted
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.rows import Entry, entry, feedback_row
 from cds.ledger.seal import Keyring
@@ -30,6 +31,7 @@ from cds.ledger.verify import Verdict, verify
 from cds.ledger.writer import Job, Ticket, Writer
 
 DEADLINE = 2.0  # seconds an answer may wait for its commit, and once more for the spool
+RECALL = 0.2  # seconds that an answer may wait to hear what its user said before
 BACKLOG = 1024  # answers that may wait
 PATIENCE = 15.0  # seconds that a group from the spool may take: nobody waits for it
 
@@ -114,6 +116,19 @@ class Ledger:
         except TimeoutError:
             raise _too_late() from None
         return kept
+
+    async def reacted(self, whose: Whose, since: datetime) -> AnswerRecord | None:
+        """The answer to which a user last reacted since, if there is one and the database says so at once."""
+        if self._outage is not None and self._outage.spooling:
+            return None
+        keyring = self._writer.keyring
+        try:
+            found: AnswerRecord | None = await self._soon(
+                lambda connection: last_reacted(connection, whose, since, keyring), RECALL
+            )
+        except LedgerUnavailable:
+            return None
+        return found
 
     def _ready(self) -> None:
         """What `open` could not find out or do while the database was out."""

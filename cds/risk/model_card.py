@@ -1,8 +1,9 @@
 """A model's card: what it is, for whom, from where, and what nobody has checked yet."""
 
 from collections.abc import Mapping
+from datetime import date
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +14,16 @@ from cds.risk.estimate import Estimate, Number
 
 SOURCE_ATTRIBUTES = 31
 """The number of source attributes of 45 CFR 170.315(b)(11)(iv)(B); "not available" is a value."""
+SourceAttribute = Annotated[int, Field(ge=1, le=SOURCE_ATTRIBUTES)]
+
+
+class Written(BaseModel):
+    """Who wrote something, and when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(min_length=1)
+    when: date
 
 
 class Threshold(BaseModel):
@@ -90,7 +101,10 @@ class ModelCard(BaseModel):
     unverified: tuple[str, ...] = ()
     topic: Mapping[str, str] = Field(min_length=2)
     url: str = Field(pattern=r"^https://")
-    source_attributes: Mapping[int, str] = Field(default_factory=dict)
+    source_attributes: Mapping[SourceAttribute, str] = Field(default_factory=dict)
+    """Answers by number; what is not here, the card answers under another name, or it is not available."""
+    attributes_written: Written | None = None
+    """By whom and when `source_attributes` were written, for this version."""
     artefact: Artefact | None = None
     """Of a trained model: the file that it is."""
     validation: Validation | None = None

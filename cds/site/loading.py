@@ -123,7 +123,15 @@ def _fingerprint(running: Deployed, settings: Settings) -> str:
         sorted((key, sorted(units.items())) for key, units in settings.units.items()),
     ]
     data = [sorted(settings.fhir_servers), repr(running.reach.policy), settings.lenient]
-    told = [models, repr(running.settings), tables, data, sorted(running.actions), running.smart_url]
+    told = [
+        models,
+        repr(running.settings),
+        tables,
+        data,
+        sorted(running.actions),
+        running.smart_url,
+        running.public_url,
+    ]
     return sha256(repr(told).encode()).hexdigest()
 
 
@@ -224,4 +232,5 @@ def _deployed(
         lenient=settings.lenient,
         hooks=frozenset(service.hooks),
         keys=frozenset(need.key for need in needs),
+        public_url=settings.public_url,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from cds.site import Site
 from cds.smart import SmartApp, SmartRefused
 from cds.trust import Trust
 from cds.trust.own_keys import OwnKeys
+from cds.web.catalogue.pages import catalogue
 from cds.web.cds_services import cds_services
 from cds.web.errors import on_http
 from cds.web.guard import Guard
@@ -62,7 +63,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=[*cds_services(state), *smart_launch(state, smart, door), *smart_app(state, door)],
+        routes=[
+            *cds_services(state),
+            *smart_launch(state, smart, door),
+            *smart_app(state, door),
+            *catalogue(state),
+        ],
         redirect_slashes=False,  # it would repeat a sign-in's code and any name that the Host header gives
         middleware=_middleware(state),
         exception_handlers=dict.fromkeys((404, 405, 422), on_http) | {SmartRefused: on_refused(state)},

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from cds.cdshooks.answer import Answer, Deployed, answer, kind, missing, overdue
 from cds.cdshooks.discovery import discovery
 from cds.cdshooks.feedback import read_feedback
+from cds.cdshooks.muting import mute
 from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
 from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, TooManyCalls, UnknownService
@@ -129,6 +130,8 @@ async def _answered(state: State, request: Request, deployed: Deployed, settings
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
     del body
+    if state.ledger is not None:
+        await mute(said, deployed, state.ledger.reacted, settings.mute_days)
     seconds = time.perf_counter() - started
     if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)

@@ -7,3 +7,5 @@ from cds import CodeSet, read_code_sets
 CODES: dict[str, CodeSet] = read_code_sets(files("models._kidney") / "codes.csv")
 NEPHROLOGY = CodeSet("nephrology", ())
 """Empty until a site maps its own specialty code: the published codes for nephrology are UNVERIFIED."""
+NEPHROTOXIC: dict[str, CodeSet] = read_code_sets(files("models._kidney") / "nephrotoxic.csv")
+"""Products and studies that harm the kidney: nsaid, aminoglycoside, iodinated_contrast. Closed and not complete."""

@@ -104,11 +104,42 @@ def test_card_refuses_what_is_no_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["kfre-4", "kfre-6", "kfre-8"])
-def test_models_show_prints_the_card_with_what_is_unverified(name: str) -> None:
+def test_models_show_prints_the_fact_sheet_with_what_is_unverified(name: str) -> None:
     done = bedside("models", "show", name, "--region", "elsewhere")
     assert done.returncode == 0
-    assert "unverified:" in done.stdout
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines.index("NOT VERIFIED") < lines.index("Outcome")
+    assert "! UNVERIFIED  A published baseline for the United Kingdom" in done.stdout
     assert "JAMA 2016;315:164" in " ".join(done.stdout.split())
+    for heading in ("Intended use", "Population", "Cautions", "Thresholds", "What was checked against what", "Licence"):
+        assert heading in lines
+
+
+def test_models_show_gives_the_31_attributes_to_a_machine() -> None:
+    done = bedside("models", "show", "kfre-4", "--region", "elsewhere", "--json")
+    told = json.loads(done.stdout)
+    assert [one["asked"]["number"] for one in told["attributes"]] == list(range(1, 32))
+    assert {one["basis"] for one in told["attributes"]} == {"authored", "computed", "not available"}
+    assert told["prefetch"]["patient"] == "Patient/{{context.patientId}}"
+    assert "Observation" in told["bulk_types"]
+
+
+def test_models_show_gives_the_sheet_of_a_model_that_is_not_ready_and_says_so() -> None:
+    done = bedside("models", "show", "kfre-4")
+    assert done.returncode == 0
+    assert "Not ready here: region is not set" in done.stdout
+
+
+def test_models_show_names_the_models_that_there_are() -> None:
+    done = bedside("models", "show", "nothing")
+    assert done.returncode == 2
+    assert "kfre-4" in done.stderr
+
+
+def test_models_lists_one_line_of_json_each() -> None:
+    listed = [json.loads(line) for line in bedside("models", "--json", "--region", "elsewhere").stdout.splitlines()]
+    assert {"kfre-4", "kfre-6", "kfre-8"} <= {one["id"] for one in listed if one["state"] == "ready"}
 
 
 def test_models_lists_what_is_not_ready_and_why() -> None:

@@ -101,7 +101,7 @@ def test_no_laboratorys_words_make_a_refusal_too_long(made: Any) -> None:
     assert isinstance(one, Kfre)
     refusal = one.refuse(made) or first_refusal(made)
     assert refusal is not None
-    summary = cards._not_scored(NotScored("kfre-4", "1.0.0", AT, made, refusal.reason, refusal.text))
+    summary = cards.not_scored(NotScored("kfre-4", "1.0.0", AT, made, refusal.reason, refusal.text))
     assert 0 < len(summary) < 140
     assert not summary.endswith("…")
 

@@ -114,6 +114,7 @@ WRITERS: dict[str, Writer] = {
     "comparator": _quantity("comparator"),
     "text": _member("valueString"),
     "integer": lambda resource, cell: resource.update(valueInteger=int(cell)),
+    "answer": _code("valueCodeableConcept"),
     "absent": _code("dataAbsentReason"),
     "modifier": lambda resource, cell: resource.update(modifierExtension=[{"url": cell, "valueBoolean": True}]),
     "focus": lambda resource, cell: resource.update(focus=[{"reference": cell}]),

@@ -1,0 +1,94 @@
+"""Lets an info card rest when its user has said what she thinks of it and nothing has changed since (D16)."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from cds.cdshooks.answer import Answer, Deployed, quieten
+from cds.cdshooks.record import patient_key
+from cds.ledger import AnswerRecord, ScoreRecord, Whose
+from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Score
+from cds.risk.model import RiskModel
+from cds.risk.snapshot import estimates
+
+FIFTH = 0.2 * (1 - 1e-9)
+"""A risk that moves by this much of itself has moved; the rest is for 0.12 - 0.1, which is a little less than 0.02."""
+
+Recall = Callable[[Whose, datetime], Awaitable[AnswerRecord | None]]
+"""The answer to which a user last reacted since, as the ledger has it."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+async def mute(said: Answer, deployed: Deployed, recall: Recall, days: int) -> None:
+    """Take the card from an answer that may rest. Where the ledger cannot tell, the card is shown."""
+    user = said.call.context.user_id
+    if days == 0 or not user or not _may_rest(said, deployed):
+        return
+    whose = Whose(deployed.tenant, deployed.service.id, patient_key(said.call, deployed), user)
+    before = await recall(whose, said.at - timedelta(days=days))
+    if before is not None and _messages(before) == _shapes(said.cards) and not _moved(before, said, deployed):
+        quieten(said)
+
+
+def _may_rest(said: Answer, deployed: Deployed) -> bool:
+    """Info at patient-view, from a service that allows it; a failed model is news."""
+    calm = bool(said.cards) and all(card["indicator"] == "info" for card in said.cards)
+    settled = said.error is None and not said.failed and deployed.settings.stage == "live"
+    return deployed.service.mutes and said.call.hook == "patient-view" and calm and settled
+
+
+def _messages(before: AnswerRecord) -> list[str]:
+    return _shapes(msgspec.json.decode(before.cards))
+
+
+def _shapes(cards: list[dict[str, Any]]) -> list[str]:
+    """What the cards say without their numbers: another finding with the same risk is another message."""
+    return [_NUMBER.sub("#", card["summary"]) for card in cards]
+
+
+def _moved(before: AnswerRecord, said: Answer, deployed: Deployed) -> bool:
+    earlier = {score.model: score for score in before.scores}
+    return set(earlier) != set(said.outcomes) or any(
+        changed(earlier[id_], outcome, deployed.models[id_]) for id_, outcome in said.outcomes.items()
+    )
+
+
+def changed(then: ScoreRecord, now: Outcome, model: RiskModel) -> bool:
+    """Whether a model says something else now: a fifth more or less, across a threshold, for another reason."""
+    reason = now.reason if isinstance(now, NotScored) else None
+    if (then.version, then.reason) != (now.version, reason):
+        return True
+    pairs = list(zip(map(_number, then.estimates), map(_number, estimates(now)), strict=False))
+    unlike = len(then.estimates) != len(estimates(now))
+    return unlike or any(_far(a, b) or _crossed(a, b, model) for a, b in pairs)
+
+
+def _number(told: dict[str, Any]) -> Number:
+    if "value" in told:
+        return Score(told["outcome"], told["value"], told["unit"], told.get("band", ""), told.get("bound"))
+    return Estimate(told["outcome"], told["horizon"], told["probability"], told.get("bound"))
+
+
+def _far(then: Number, now: Number) -> bool:
+    """Whether a number is another one: of something else, with another class or bound, or moved by a fifth."""
+    if _about(then) != _about(now):
+        return True
+    a, b = _size(then), _size(now)
+    return abs(b - a) >= FIFTH * abs(a) if a else b != 0
+
+
+def _about(number: Number) -> tuple[object, ...]:
+    band = (number.unit, number.band) if isinstance(number, Score) else ()
+    return (number.outcome, number.horizon_years, number.bound, *band)
+
+
+def _size(number: Number) -> float:
+    return number.value if isinstance(number, Score) else number.probability
+
+
+def _crossed(then: Number, now: Number, model: RiskModel) -> bool:
+    return any(cut.about(now) and cut.told(then) != cut.told(now) for cut in model.thresholds)

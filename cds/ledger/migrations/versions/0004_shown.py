@@ -1,0 +1,22 @@
+"""An index over the answers that showed a card, by patient, for what her user thought of the last one.
+
+Written out, not taken from schema.py: what this revision made must stay what it made.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+SHOWN = sa.text("kind = 'card'")
+
+
+def upgrade() -> None:
+    op.create_index("answers_shown", "answers", ["patient"], sqlite_where=SHOWN, postgresql_where=SHOWN)
+
+
+def downgrade() -> None:
+    op.drop_index("answers_shown", "answers")

@@ -1,0 +1,95 @@
+"""Scores made of points: what each item gives, their sum, and what must be asked because the chart does not say it."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from cds.features.feature import Missing, Reading
+from cds.risk.estimate import Number, Refusal, Score
+from cds.risk.explanation import Contribution, Explanation
+from cds.risk.model import RiskModel
+from cds.risk.refusals import very_old
+
+NOT_THERE = frozenset({"never recorded", "too old"})
+"""Why a search that was read answers "no": nothing is recorded, or only what no longer counts."""
+
+
+class Item(Struct, frozen=True):
+    """One item of a score: its name, what the chart shows for it, and its points; None where that must be asked."""
+
+    name: str
+    shown: str
+    points: int | None
+
+
+def recorded_item(name: str, answer: Reading[bool] | Missing, points: int) -> Item:
+    """An item that a search of all of a patient's records answers: what is not in them is absent.
+
+    What stands there and cannot be understood, or was not read, is not absent: it has to be asked.
+    """
+    if isinstance(answer, Missing):
+        return Item(name, "not recorded", 0) if answer.why in NOT_THERE else Item(name, answer.why, None)
+    return Item(name, *((_on("yes", answer), points) if answer.value else (_on("no", answer), 0)))
+
+
+def asked_item(name: str, answer: Reading[bool] | Missing, points: int) -> Item:
+    """An item that charts do not code: only an explicit yes or no counts, and silence is no answer."""
+    return Item(name, "not recorded", None) if isinstance(answer, Missing) else recorded_item(name, answer, points)
+
+
+def measured_item(name: str, answer: Reading[Any] | Missing, points: int, *, scores: bool, shown: str) -> Item:
+    """An item that a number decides, "72", "31.2 kg/m²"; without the number it must be asked for."""
+    return Item(name, answer.why, None) if isinstance(answer, Missing) else Item(name, shown, points if scores else 0)
+
+
+def _on(word: str, answer: Reading[bool]) -> str:
+    return f"{word}, {answer.date}" if answer.when else word
+
+
+def total(items: Sequence[Item]) -> int:
+    """The points of the items that have an answer."""
+    return sum(item.points or 0 for item in items)
+
+
+def unanswered(items: Sequence[Item]) -> Refusal | None:
+    """Names every item that must be asked, with the points of the others; None when all have an answer."""
+    ask = [item.name for item in items if item.points is None]
+    if not ask:
+        return None
+    known = total(items)
+    return Refusal(
+        "ask", f"ask about: {'; '.join(ask)} ({known} point{'' if known == 1 else 's'} from the chart so far)"
+    )
+
+
+class PointsModel(RiskModel):
+    """A model whose number is the sum of its items' points: `gate` says whom it does not score, `items` all else."""
+
+    @abstractmethod
+    def gate(self, row: Any) -> Refusal | None:
+        """Why this row must not be scored whatever its items say, or None."""
+
+    @abstractmethod
+    def items(self, row: Any) -> Sequence[Item]:
+        """Every item of the score, in the publication's order."""
+
+    def band(self, row: Any, points: int) -> str:
+        """The publication's own class for these points."""
+        return ""
+
+    def refuse(self, row: Any) -> Refusal | None:
+        return self.gate(row) or unanswered(self.items(row))
+
+    def predict(self, row: Any) -> Sequence[Number]:
+        points = total(self.items(row))
+        return (Score(self.card.outcome, float(points), band=self.band(row, points)),)
+
+    def cautions(self, row: Any) -> Sequence[str]:
+        return very_old(row.age)
+
+    def explanation(self, row: Any) -> Explanation:
+        """What each item gave, zeros too."""
+        given = (Contribution(i.name, i.shown, "", float(i.points or 0), "points") for i in self.items(row))
+        return Explanation("", {}, tuple(given))

@@ -1,0 +1,1 @@
+"""The gallery of models and each one's fact sheet, as pages."""

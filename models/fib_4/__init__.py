@@ -1,0 +1,1 @@
+"""The FIB-4 index of liver fibrosis."""

@@ -1,0 +1,1 @@
+"""HAS-BLED, bleeding risk in atrial fibrillation."""

@@ -1,0 +1,1 @@
+"""MELD 3.0, the severity of end-stage liver disease."""

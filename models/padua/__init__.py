@@ -1,0 +1,1 @@
+"""The Padua prediction score of venous thromboembolism in medical inpatients."""

@@ -1,0 +1,111 @@
+"""The Padua score: every item, and what must be asked before there is a number."""
+
+import random
+from typing import Any
+
+import pytest
+
+from cds import NotScored, Risk
+from cds.risk.scoring import score_row
+from tests.charts import AT, Json, ago, lab, model, outcome
+from tests.models.score_charts import NO, YES, aged, answer, diagnosed
+
+MOBILE, UNHURT = answer("reduced_mobility", NO), answer("trauma_or_surgery_within_a_month", NO)
+BMI = lab("39156-5", 24, "kg/m2", ago(20))
+BASE = (MOBILE, UNHURT, BMI)
+WORTH = {
+    "cancer": 3,
+    "thromboembolism": 3,
+    "immobility": 3,
+    "thrombophilia": 3,
+    "trauma": 2,
+    "heart_failure": 1,
+    "infarction_or_stroke": 1,
+    "infection": 1,
+    "hormones": 1,
+}
+
+
+def asked(*resources: Json, years: int = 60) -> Risk | NotScored:
+    return outcome(*resources, variant="padua", who=aged(years))
+
+
+def points(*resources: Json, **how: Any) -> float:
+    found = asked(*resources, **how)
+    assert isinstance(found, Risk), found.text
+    return found.score().value
+
+
+def test_1000_random_inputs_agree_with_a_second_implementation() -> None:
+    draw, scorer = random.Random(7), model("padua")
+    for _ in range(1000):
+        age, bmi = draw.randint(18, 110), round(draw.uniform(14, 50), 1)
+        held = {name for name in WORTH if draw.random() < 0.4}
+        given: dict[str, Any] = dict.fromkeys(held, True) | {name: name in held for name in ("immobility", "trauma")}
+        found = score_row(scorer, scorer.predictors.given(AT, age=age, bmi=bmi, **given))
+        assert isinstance(found, Risk)
+        expected = sum(WORTH[name] for name in held) + (age >= 70) + (bmi >= 30)
+        assert found.score().value == expected
+        assert found.score().band == ("high" if expected >= 4 else "low")
+
+
+@pytest.mark.parametrize(
+    ("resources", "worth"),
+    [
+        ((), 0),
+        ((diagnosed("icd10cm|C50.9"),), 3),
+        ((diagnosed("icd10cm|C50.9", clinical="remission"),), 0),
+        ((diagnosed("icd10cm|C50.9", 100, None),), 3),
+        ((diagnosed("icd10cm|C50.9", 400, None),), 0),
+        ((diagnosed("icd10cm|C44.91"),), 0),
+        ((diagnosed("icd10cm|I26.99", 2000, "resolved"),), 3),
+        ((diagnosed("icd10cm|D68.51"),), 3),
+        ((diagnosed("icd10cm|I50.9"),), 1),
+        ((diagnosed("icd10cm|J96.01", 2),), 1),
+        ((diagnosed("icd10cm|I50.9"), diagnosed("icd10cm|J96.01", 2)), 1),
+        ((diagnosed("icd10cm|I21.4", 3),), 1),
+        ((diagnosed("icd10cm|I21.4", 40),), 0),
+        ((diagnosed("icd10cm|I63.9", 3),), 1),
+    ],
+)
+def test_what_each_item_is_worth(resources: tuple[Json, ...], worth: int) -> None:
+    assert points(*BASE, *resources) == worth
+
+
+def test_answers_are_worth_their_points() -> None:
+    assert points(answer("reduced_mobility", YES), UNHURT, BMI) == 3
+    assert points(MOBILE, answer("trauma_or_surgery_within_a_month", YES), BMI) == 2
+
+
+@pytest.mark.parametrize(("years", "worth"), [(69, 0), (70, 1)])
+def test_age(years: int, worth: int) -> None:
+    assert points(*BASE, years=years) == worth
+
+
+@pytest.mark.parametrize(("bmi", "worth"), [(29.9, 0), (30, 1)])
+def test_body_mass_index(bmi: float, worth: int) -> None:
+    assert points(MOBILE, UNHURT, lab("39156-5", bmi, "kg/m2", ago(20))) == worth
+
+
+@pytest.mark.parametrize(
+    ("resources", "named"),
+    [
+        ((UNHURT, BMI), ("reduced mobility",)),
+        ((MOBILE, BMI), ("trauma or surgery",)),
+        ((MOBILE, UNHURT), ("body mass index",)),
+        ((), ("reduced mobility", "trauma or surgery", "body mass index")),
+        ((answer("reduced_mobility", NO, 8), UNHURT, BMI), ("reduced mobility",)),
+    ],
+)
+def test_what_nobody_said_is_asked_for_by_name(resources: tuple[Json, ...], named: tuple[str, ...]) -> None:
+    found = asked(*resources, diagnosed("icd10cm|C50.9"))
+    assert isinstance(found, NotScored)
+    assert found.reason == "ask"
+    assert all(name in found.text for name in named)
+    assert found.text.endswith("(3 points from the chart so far)")
+
+
+def test_adults_only() -> None:
+    found = asked(*BASE, years=17)
+    assert isinstance(found, NotScored)
+    assert found.reason == "age"
