@@ -44,7 +44,7 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance:
         summary = f"{start}, at or above this site's {threshold:g}%. Consider a talk about prevention."
         return _card(call, risk, summary, _advice(call, risk))
     if not call.settings.show_low_risk:
-        return Guidance(reason="low-risk", text=f"The risk is below this site's {threshold:g}%.")
+        return Guidance(reason="below-threshold", text=f"The risk is below this site's {threshold:g}%.")
     summary = f"Cardiovascular risk {below(ten, threshold)} in 10 years, below this site's {threshold:g}%."
     return _card(call, risk, summary, "what is modifiable, whatever the number")
 

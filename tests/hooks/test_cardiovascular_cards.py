@@ -76,6 +76,7 @@ def test_without_a_percentage_of_the_site_there_is_no_card(open_desk: Open) -> N
     desk = open_desk(site())
     assert answered(desk, heart(status=CURRENT)) == []
     assert desk.last().scores[0].estimates  # scored all the same
+    assert desk.last().reason == "no-threshold"
 
 
 def test_a_site_that_says_from_which_risk_on_gets_a_card_there(open_desk: Open) -> None:
@@ -108,6 +109,7 @@ def test_a_site_that_says_from_which_risk_on_gets_a_card_there(open_desk: Open) 
 def test_the_site_s_percentage_decides(open_desk: Open, percent: float, cards: int) -> None:
     desk = open_desk(site(act_at_percent=percent))
     assert len(answered(desk, heart())) == cards
+    assert cards or desk.last().reason == "below-threshold"
 
 
 def test_below_it_a_card_stands_only_where_the_site_shows_low_risks(open_desk: Open) -> None:
