@@ -192,7 +192,7 @@ def pipeline(names: bool = False) -> Pipeline:
     table: Any = np.column_stack([draw.uniform(30, 90, 300), draw.integers(0, 2, 300), draw.uniform(0.5, 3, 300)])
     ill = draw.uniform(size=300) < 1 / (1 + np.exp(-(table[:, 0] - 60) / 10))
     if names:
-        import pandas as pd
+        import pandas as pd  # type: ignore[import-untyped]
 
         table = pd.DataFrame(table, columns=["age", "sex", "creatinine"])
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(table, ill.astype(int))
@@ -246,7 +246,7 @@ def test_a_teams_own_model_scores_and_stays_in_shadow_until_validated(site: Path
     fill_model(folder)
     fill_card(folder, **{**CARD, "inputs": {"age": "years", "sex": "as recorded", "creatinine": "mg/dL"}})
     fill_card(folder, horizons_years=[5])
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
     people = [(70, "male", 1.5), (70, "female", 1.5), (40, "female", 0.8)]
     table = pd.DataFrame([(a, float(s == "male"), c) for a, s, c in people], columns=["age", "sex", "creatinine"])
