@@ -62,7 +62,7 @@ class Estimator:
     def _table(self, columns: Columns) -> Any:
         values = [columns[name] for name in self._names]
         if self._by_name:  # it was fitted on a table with names, and asks for one
-            import pandas as pd  # type: ignore[import-untyped]
+            import pandas as pd
 
             return pd.DataFrame([values], columns=list(self._names))
         return [values]

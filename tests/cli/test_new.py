@@ -192,7 +192,7 @@ def pipeline(names: bool = False) -> Pipeline:
     table: Any = np.column_stack([draw.uniform(30, 90, 300), draw.integers(0, 2, 300), draw.uniform(0.5, 3, 300)])
     ill = draw.uniform(size=300) < 1 / (1 + np.exp(-(table[:, 0] - 60) / 10))
     if names:
-        import pandas as pd  # type: ignore[import-untyped]
+        import pandas as pd
 
         table = pd.DataFrame(table, columns=["age", "sex", "creatinine"])
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(table, ill.astype(int))
