@@ -31,6 +31,7 @@ class CardiovascularSettings(ServiceSettings):
         "Every key is needed, from prefetch or from fhirServer, except uacr, hba1c and sdi, without which the "
         "equations that do not ask them are used."
     ),
+    mutes=True,
 )
 def cardiovascular_risk(call: HookCall) -> Guidance:
     outcome = call.outcome()

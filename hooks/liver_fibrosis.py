@@ -17,6 +17,7 @@ LINKS = (Link("FIB-4: Sterling et al., Hepatology 2006", "https://doi.org/10.100
     title="Liver fibrosis",
     description="FIB-4 in people of 35 years and more, when it is above 2.67 and no cirrhosis is recorded",
     models=("fib-4",),
+    mutes=True,
 )
 def liver_fibrosis(call: HookCall) -> Guidance:
     risk = call.outcome()

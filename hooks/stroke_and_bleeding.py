@@ -23,6 +23,7 @@ class StrokeSettings(ServiceSettings):
     models=("cha2ds2-va", "cha2ds2-vasc", "has-bled"),
     settings=StrokeSettings,
     usage_requirements="Every key is needed, except the results and answers of HAS-BLED: those are asked for.",
+    mutes=True,
 )
 def stroke_and_bleeding(call: HookCall) -> Guidance:
     outcome = cards.stroke(call, call.settings.score)

@@ -14,6 +14,7 @@ from cds.risk.model_card import Threshold
 from cds.risk.snapshot import estimates
 from cds.settings import read_settings
 from cds.site import load_site
+from cds.site.finding import services_found
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre4
 from tests.cdshooks.charts import AT, ID, Json, kidney
@@ -197,3 +198,11 @@ def test_d16_a_number_more_or_another_version_counts_as_moved() -> None:
     one, two = Estimate("death", 2, 0.1), Estimate("death", 5, 0.2)
     assert changed(recorded(one)[0], recorded(one, two)[1], model)
     assert changed(recorded(one)[0], structs.replace(recorded(one)[1], version="1.0.1"), model)
+
+
+def test_d16_only_what_can_wait_rests() -> None:
+    """Never deterioration, and never an order: those services do not allow it, whatever their hooks."""
+    found = {service.id: service.mutes for service in services_found()}
+    resting = {id_ for id_, mutes in found.items() if mutes}
+    assert resting == {"kidney-failure-risk", "cardiovascular-risk", "liver-fibrosis", "stroke-and-bleeding"}
+    assert {"deterioration", "nephrotoxic-order"} <= found.keys() - resting

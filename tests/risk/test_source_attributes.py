@@ -45,7 +45,7 @@ def test_every_model_answers_each_of_them(name: str) -> None:
     assert all((one.text == NOT_AVAILABLE) == (one.basis == NOT_AVAILABLE) for one in found)
 
 
-@pytest.mark.parametrize("name", sorted(SHEETS))
+@pytest.mark.parametrize("name", sorted(SITE.models))
 def test_what_is_unverified_stands_on_every_sheet(name: str) -> None:
     unverified = SITE.models[name].card.unverified
     assert SHEETS[name].unverified == unverified
