@@ -1,1 +1,1 @@
-"""The tests as a package, which one of their data packages, bringing a top-level `tests` of its own, would else hide."""
+"""The tests as a package: one of their data packages brings a top-level `tests` of its own, which would hide them."""
