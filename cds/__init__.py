@@ -18,7 +18,7 @@ from cds.features.admission import (
 from cds.features.answered import Answered
 from cds.features.body import BodyMassIndex, MeanOf
 from cds.features.charlson import CHARLSON_CODES, Charlson
-from cds.features.diagnoses import CONDITION_CODES, diagnosed
+from cds.features.diagnoses import CONDITION_CODES, PROCEDURE_CODES, diagnosed, diagnosed_or_treated
 from cds.features.feature import Bound, Feature, Missing, Need, Reading, spell
 from cds.features.kinds import (
     ACTIVE,
@@ -81,6 +81,7 @@ __all__ = [
     "MEDICATION_CODES",
     "NOT_THERE",
     "PROCEDURES",
+    "PROCEDURE_CODES",
     "REASON_SYSTEM",
     "STATEMENTS",
     "STAY_CODES",
@@ -162,6 +163,7 @@ __all__ = [
     "day_text",
     "days",
     "diagnosed",
+    "diagnosed_or_treated",
     "hook",
     "hours",
     "lab_series",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
 
+from cds.features.diagnoses import CONDITION_CODES
 from cds.features.feature import Feature, Need, Reading
 from cds.features.kinds import ACTIVE, CONDITIONS, ENCOUNTERS, recorded
 from cds.fhir.chart import Chart
@@ -11,11 +12,32 @@ from cds.fhir.codes import CodeSet, read_code_sets
 from cds.fhir.facts import Fact
 
 _PREFIX = "charlson_"
+_LISTED_TOO = {
+    "myocardial_infarction": "myocardial_infarction",
+    "cerebrovascular": "stroke_tia_te",
+    "heart_failure": "heart_failure",
+    "diabetes_uncomplicated": "diabetes",
+    "mild_liver": "cirrhosis",
+    "tumour": "active_cancer",
+    "connective_tissue": "rheumatological",
+}
+"""The set of diagnoses whose SNOMED CT codes a group has as well; of two degrees of one thing the heavier counts."""
+
+
+def _united(name: str, codes: CodeSet) -> CodeSet:
+    listed = _LISTED_TOO.get(name.removeprefix(_PREFIX))
+    also = CONDITION_CODES[listed].entries if listed else ()
+    return CodeSet(name, (*codes.entries, *(entry for entry in also if entry.system == "snomed")))
+
+
 CHARLSON_CODES: dict[str, CodeSet] = {
-    name.removeprefix(_PREFIX): codes
+    name.removeprefix(_PREFIX): _united(name, codes)
     for name, codes in read_code_sets(files("cds.fhir") / "vocabulary" / "charlson.csv").items()
 }
-"""Closed code lists by group: "heart_failure", "diabetes_complicated" … ICD-10 and ICD-9 as Quan et al. coded them."""
+"""Closed code lists by group: "heart_failure", "diabetes_complicated" … ICD-10 and ICD-9 as Quan et al. coded them.
+
+SNOMED CT, which the publication does not have, is in charlson.csv and in the sets of diagnoses that mean the same.
+"""
 _ONLY_ACTIVE = frozenset({"tumour", "metastatic"})
 """A cancer that is over is none; every other disease counts whenever it was diagnosed."""
 

@@ -3,13 +3,17 @@
 from datetime import datetime
 from importlib.resources import files
 
-from cds.features.kinds import ACTIVE, CONDITIONS, Ever
+from cds.features.kinds import ACTIVE, CONDITIONS, PROCEDURES, Ever
 from cds.fhir.chart import Chart
 from cds.fhir.code_files import CodeSets
 from cds.fhir.facts import Fact
 
 CONDITION_CODES = CodeSets(files("cds.fhir") / "vocabulary" / "conditions.csv")
 """Code sets of diagnoses: every line has its source in `note`, or is UNVERIFIED."""
+
+
+PROCEDURE_CODES = CodeSets(files("cds.fhir") / "vocabulary" / "procedures.csv")
+"""Code sets of operations that prove a diagnosis; sources as for CONDITION_CODES."""
 
 
 def diagnosed(*sets: str, active: bool = True) -> Ever:
@@ -21,6 +25,19 @@ def diagnosed(*sets: str, active: bool = True) -> Ever:
     """
     codes = tuple(CONDITION_CODES[name] for name in sets)
     return Ever(*codes, holds=_active if active else _whatever, needs=(CONDITIONS,))
+
+
+def diagnosed_or_treated(diagnosis: str, operation: str) -> Ever:
+    """Whether a diagnosis was ever recorded, or an operation that nobody has without it.
+
+    Either may stand in a Condition ("after a bypass") or in a Procedure that was at least begun.
+    """
+    codes = (CONDITION_CODES[diagnosis], PROCEDURE_CODES[operation])
+    return Ever(*codes, holds=_diagnosis_or_operation, needs=(CONDITIONS, PROCEDURES))
+
+
+def _diagnosis_or_operation(_chart: Chart, fact: Fact, _at: datetime) -> bool:
+    return fact.kind in ("Condition", "Procedure")
 
 
 def _whatever(_chart: Chart, fact: Fact, _at: datetime) -> bool:

@@ -18,6 +18,7 @@ from cds import (
     Smoking,
     Taking,
     diagnosed,
+    diagnosed_or_treated,
     lab_series,
     months,
 )
@@ -60,7 +61,7 @@ class Heart(Predictors):
     deceased = Deceased()
     age = Age()
     sex = Sex()
-    ascvd = diagnosed("ascvd_history", active=False)
+    ascvd = diagnosed_or_treated("ascvd_history", "coronary_revascularisation")
     total_cholesterol = Latest(lab_series("total_cholesterol", count=10), within=months(60))
     hdl_cholesterol = Latest(lab_series("hdl_cholesterol", count=10), within=months(60))
     sbp = MeanOf(lab_series("sbp"), at_most=3, within=months(12), outpatient=True)

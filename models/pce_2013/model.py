@@ -9,6 +9,7 @@ from cds import (
     Estimate,
     Explanation,
     Input,
+    Latest,
     Missing,
     ModelSettings,
     Race,
@@ -16,7 +17,10 @@ from cds import (
     Reference,
     Refusal,
     RiskModel,
+    lab_series,
+    months,
     plain_inputs,
+    spell,
 )
 from models._heart.explain import contributions, steps
 from models._heart.inputs import Heart
@@ -30,6 +34,11 @@ RACES: Mapping[str, equation.Race] = {"Black or African American": "black", "Whi
 _NEEDED = ("total_cholesterol", "hdl_cholesterol", "sbp", "smoking")
 _ORDER = ("age", "total_cholesterol", "hdl_cholesterol", "sbp", "diabetes", "smoking", "antihypertensive")
 _HIGH_LDL = 190.0
+_NOISE = 1e-9
+"""What a conversion from mmol/L may take away from a value that stands on the limit."""
+
+
+_NO_LDL = frozenset({"never recorded", "too old", "not read"})
 
 
 class PceSettings(ModelSettings):
@@ -39,9 +48,10 @@ class PceSettings(ModelSettings):
 
 
 class PooledCohort(Heart):
-    """What the equations ask: race from US Core, and the rest as PREVENT asks it."""
+    """What the equations ask: race from US Core, the rest as PREVENT asks it, and LDL to see whom they are for."""
 
     race = Race()
+    ldl_cholesterol = Latest(lab_series("ldl_cholesterol", count=10, required=False), within=months(60))
 
 
 class Pce2013(RiskModel):
@@ -91,6 +101,9 @@ def _refusals(row: PooledCohort) -> Iterator[Refusal]:
     for name in _NEEDED:
         if isinstance(answer := getattr(row, name), Missing):
             yield absent(name, answer)
+    if isinstance(row.ldl_cholesterol, Reading) and row.ldl_cholesterol.value >= _HIGH_LDL - _NOISE:
+        shown = spell(round(row.ldl_cholesterol.value, 1))
+        yield Refusal("ldl-cholesterol", f"LDL cholesterol {shown} mg/dL: the equations are for less than 190 mg/dL")
     yield from drug_refusals(row, "antihypertensive")
 
 
@@ -109,9 +122,13 @@ def _contributions(reference: Predicted, patient: Predicted) -> tuple[Contributi
 
 def _cautions(row: PooledCohort) -> Iterator[str]:
     yield "for comparison only: PREVENT, which asks no race, comes first"
-    total, hdl = row.total_cholesterol, row.hdl_cholesterol
-    if isinstance(total, Reading) and isinstance(hdl, Reading) and total.value - hdl.value >= _HIGH_LDL:
-        yield "LDL cholesterol is not read here, and may be 190 mg/dL or more, for which the equations are not"
+    total, hdl, ldl = row.total_cholesterol, row.hdl_cholesterol, row.ldl_cholesterol
+    room = isinstance(total, Reading) and isinstance(hdl, Reading) and total.value - hdl.value >= _HIGH_LDL
+    if isinstance(ldl, Missing) and ldl.why not in _NO_LDL:
+        what = f"LDL cholesterol {ldl.shown}".rstrip()
+        yield f"{what} cannot be used ({ldl.why}): the equations are not for 190 mg/dL or more"
+    elif isinstance(ldl, Missing) and room:
+        yield "LDL cholesterol is not known, and may be 190 mg/dL or more, for which the equations are not"
     for name in _NEEDED:
         yield from getattr(row, name).notes
     yield from drug_cautions(row, "antihypertensive")

@@ -9,12 +9,16 @@ import pytest
 from cds import NotScored, Outcome, Reading, Risk
 from cds.errors import SiteError
 from cds.features.feature import Missing
+from cds.fhir.chart import Chart
+from cds.fhir.codes import Vocabulary
+from cds.fhir.identity import Identity
+from cds.fhir.resources import read_leniently
 from cds.risk.conformance import CHECKS, Check
 from cds.risk.scoring import score_row
 from cds.settings import read_settings
 from cds.site import load_site
 from models.pce_2013.model import Pce2013, PceSettings, PooledCohort
-from tests.charts import AT
+from tests.charts import AT, ago, chart, lab, patient, procedure
 
 NEVER = Missing("never recorded")
 
@@ -101,7 +105,7 @@ def test_every_refusal_has_its_reason(changes: dict[str, Any], reason: str, text
 @pytest.mark.parametrize(("total", "said"), [(239.9, False), (240.0, True)])
 def test_an_ldl_that_may_be_too_high_is_said(total: float, said: bool) -> None:
     found = risk(total_cholesterol=Reading(total, "mg/dL", AT))
-    assert any("LDL cholesterol is not read" in caution for caution in found.cautions) is said
+    assert any("LDL cholesterol is not known" in caution for caution in found.cautions) is said
 
 
 def test_a_comparator_is_named_one_beside_every_number() -> None:
@@ -123,3 +127,38 @@ def test_the_contributions_lead_from_the_reference_to_the_patient(race: str, sex
         f"a {race.split(maxsplit=1)[0]} {'woman' if sex == 'female' else 'man'} of 55 with"
     )
     assert "Race" not in [c.name for c in told.contributions]
+
+
+@pytest.mark.parametrize(("ldl", "scored"), [(189.9, True), (190.0, False), (190.0 - 1e-12, False)])
+def test_a_charted_ldl_of_190_is_not_scored(ldl: float, scored: bool) -> None:
+    found = outcome(ldl_cholesterol=Reading(ldl, "mg/dL", AT))
+    assert isinstance(found, Risk) is scored
+    if isinstance(found, NotScored):
+        assert (found.reason, "LDL cholesterol 190 mg/dL" in found.text) == ("ldl-cholesterol", True)
+
+
+def test_an_ldl_that_cannot_be_compared_is_said() -> None:
+    found = risk(ldl_cholesterol=Missing("comparator", "> 180 mg/dL"))
+    assert any("LDL cholesterol > 180 mg/dL cannot be used (comparator)" in caution for caution in found.cautions)
+
+
+@pytest.mark.parametrize("code", ["13457-7", "2089-1", "18262-6"])
+def test_an_ldl_of_a_chart_is_read(code: str) -> None:
+    vocabulary = Vocabulary(PooledCohort.code_sets())
+    resources = [read_leniently(one) for one in (patient(), lab(code, 195, "mg/dL", ago(30)))]
+    found = Chart.of([(one, None) for one in resources], Identity("p"), vocabulary)
+    answer = PooledCohort.ldl_cholesterol.read(found, AT)
+    assert isinstance(answer, Reading)
+    assert answer.value == 195
+
+
+@pytest.mark.parametrize(
+    "code", ["snomed|232717009", "snomed|415070008", "cpt|33533", "icd9proc|36.12", "icd10pcs|0210093"]
+)
+def test_a_bypass_or_a_stent_is_a_vascular_disease(code: str) -> None:
+    done = PooledCohort.ascvd.read(chart(procedure(code, ago(900))), AT)
+    assert isinstance(done, Reading)
+
+
+def test_an_operation_that_was_not_done_is_none() -> None:
+    assert PooledCohort.ascvd.read(chart(procedure("snomed|232717009", ago(9), "not-done")), AT) == NEVER

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cds import CHARLSON_CODES, Charlson
+from cds import CHARLSON_CODES, CONDITION_CODES, Charlson
 from cds.errors import DataUnavailable
 from cds.fhir.codes import Vocabulary
 from tests.spec.charts import AT, SNOMED, chart, latest
@@ -10,7 +10,8 @@ from tests.spec.charts import AT, SNOMED, chart, latest
 VOCABULARY = Vocabulary(CHARLSON_CODES.values())
 WEIGHTS = {"diabetes_uncomplicated": 1, "diabetes_complicated": 2, "tumour": 2, "metastatic": 6, "dementia": 3}
 CHARLSON = Charlson(WEIGHTS, (("diabetes_uncomplicated", "diabetes_complicated"), ("tumour", "metastatic")))
-CM, NINE = "http://hl7.org/fhir/sid/icd-10-cm", "http://hl7.org/fhir/sid/icd-9-cm"
+CM, WHO = "http://hl7.org/fhir/sid/icd-10-cm", "http://hl7.org/fhir/sid/icd-10"
+NINE = "http://hl7.org/fhir/sid/icd-9-cm"
 
 
 def said(*lines: str) -> str:
@@ -39,6 +40,44 @@ def said(*lines: str) -> str:
 )
 def test_which_groups_count(lines: tuple[str, ...], answer: str) -> None:
     assert latest(said(*lines), CHARLSON, vocabulary=VOCABULARY) == answer
+
+
+ALL = Charlson(dict.fromkeys(CHARLSON_CODES, 1), ())
+
+
+@pytest.mark.parametrize(
+    ("code", "group"),
+    [
+        ("84114007", "heart failure"),
+        ("42343007", "heart failure"),
+        ("13645005", "copd"),
+        ("73211009", "diabetes uncomplicated"),
+        ("46635009", "diabetes uncomplicated"),
+        ("52448006", "dementia"),
+        ("19943007", "mild liver"),
+        ("22298006", "myocardial infarction"),
+        ("69896004", "connective tissue"),
+        ("266257000", "cerebrovascular"),
+        ("433146000", "severe renal"),
+        ("62479008", "aids"),
+        ("399957001", "peripheral vascular"),
+    ],
+)
+def test_a_snomed_code_of_a_group_is_read(code: str, group: str) -> None:
+    answer = ALL.read(chart(said(f"a | {SNOMED}|{code} | 2020 | active |"), vocabulary=VOCABULARY), AT)
+    assert f"{group} 1" in answer.method
+
+
+@pytest.mark.parametrize("name", ["heart_failure", "active_cancer", "cirrhosis", "rheumatological", "diabetes"])
+def test_what_the_diagnoses_know_charlson_knows(name: str) -> None:
+    """One SNOMED CT code must not be heart failure for one model and nothing for another."""
+    known = [entry.code for entry in CONDITION_CODES[name].entries if entry.system == "snomed"]
+    assert [c for c in known if not any(group.holds("snomed", c) for group in CHARLSON_CODES.values())] == []
+
+
+@pytest.mark.parametrize("code", [f"{CM}|G45.4", f"{WHO}|G45.4", f"{CM}|Z95.810"])
+def test_neither_amnesia_nor_a_defibrillator_is_a_vascular_disease(code: str) -> None:
+    assert latest(said(f"a | {code} | 2020 | |"), ALL, vocabulary=VOCABULARY) == "0 from"
 
 
 def test_the_groups_are_named_with_their_weights() -> None:

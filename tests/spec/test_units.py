@@ -98,7 +98,7 @@ RENAMED = {
     "bilirubin": "bilirubin_total",
     "gcs": "consciousness",
 }
-OWN = {"alp", "body_height", "body_weight", "oxygen_concentration", "oxygen_flow"}
+OWN = {"alp", "body_height", "body_weight", "ldl_cholesterol", "oxygen_concentration", "oxygen_flow"}
 """Analytes for which nothing is published beside their codes: their lines are marked so."""
 SEEN = {"beats/minute", "breaths/minute", "μmol/L", "μkat/L"}
 """Spellings that real charts hold besides the published ones: of MIMIC, and the Greek letter for the micro sign."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cds import CONDITION_CODES, Reading, diagnosed
+from cds import CONDITION_CODES, MEDICATION_CODES, Reading, diagnosed
 from cds.fhir.codes import Vocabulary
 from tests.spec.charts import AT, LAB_CODES, SNOMED, chart
 
@@ -90,3 +90,40 @@ def test_the_diagnosis_is_found(name: str, code: str) -> None:
 @pytest.mark.parametrize(("name", "code"), [("diabetes", "icd10who|O24.4"), ("hypertension", "icd9cm|416.0")])
 def test_another_diagnosis_is_not(name: str, code: str) -> None:
     assert not recorded(name, code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "icd10cm|I82.611",
+        "icd10cm|I82.1",
+        "icd10cm|I82.712",
+        "icd10cm|I82.811",
+        "icd10who|I82.1",
+        "icd9cm|453.71",
+        "icd9cm|453.81",
+        "icd9cm|453.1",
+    ],
+)
+def test_a_superficial_vein_is_no_deep_one(code: str) -> None:
+    assert not recorded("venous_thromboembolism", code)
+
+
+@pytest.mark.parametrize("code", ["icd10cm|I82.621", "icd10cm|I82.401", "icd10who|I82.9", "icd9cm|453.82"])
+def test_a_deep_vein_is(code: str) -> None:
+    assert recorded("venous_thromboembolism", code)
+
+
+@pytest.mark.parametrize("code", ["icd9cm|V45.81", "icd9cm|V45.82"])
+def test_an_old_revascularisation_is_a_history_of_vascular_disease(code: str) -> None:
+    assert recorded("ascvd_history", code)
+
+
+@pytest.mark.parametrize("name", ["clopidogrel 32968", "prasugrel 613391"])
+def test_an_antiplatelet_is_known_by_its_ingredient(name: str) -> None:
+    assert MEDICATION_CODES["antiplatelet"].holds("rxnorm", name.split()[1])
+
+
+@pytest.mark.parametrize("name", ["enalapril 3827", "ramipril 35296", "atenolol 1202", "bisoprolol 19484"])
+def test_an_antihypertensive_is_known_by_its_ingredient(name: str) -> None:
+    assert MEDICATION_CODES["antihypertensive"].holds("rxnorm", name.split()[1])
