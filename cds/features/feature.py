@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 from msgspec import Struct
 
@@ -99,6 +99,9 @@ class Need(Struct, frozen=True):
 
 class Feature(ABC, Generic[T]):
     """Something a model asks of a chart, and the one place where facts become a number."""
+
+    cautions: ClassVar[bool] = False
+    """Whether what its answer notes is said beside every number, whatever the model says itself."""
 
     if TYPE_CHECKING:
         # On a row, the column holds the feature's answer; on the class it is the feature itself.

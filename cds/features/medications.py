@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 
+from msgspec import structs
+
 from cds.features.feature import Feature, Missing, Need, Reading, Why, stamp
 from cds.fhir.chart import Chart
 from cds.fhir.code_files import CodeSets
@@ -11,6 +13,7 @@ from cds.fhir.codes import CodeSet
 from cds.fhir.facts import Fact
 from cds.fhir.prescriptions import NOT_ORDERED, UNNAMED
 from cds.fhir.times import LookBack, When, months
+from cds.fhir.unlisted import UNLISTED_MEDICATION
 
 MEDICATION_CODES = CodeSets(files("cds.fhir") / "vocabulary" / "medications.csv")
 """Code sets of medications: every line has its source in `note`, or is UNVERIFIED."""
@@ -19,7 +22,7 @@ MEDICATIONS = Need("medications", "MedicationRequest", include="medication")
 """Every prescription: FHIR has no search by class of drug, so no codes, no dates and all pages."""
 STATEMENTS = Need("medication_statements", "MedicationStatement", include="medication", required=False)
 """What patients and relatives say they take; many servers have none, so a model does well without."""
-_UNNAMED = CodeSet(UNNAMED, ())
+_UNNAMED, _UNLISTED = CodeSet(UNNAMED, ()), CodeSet(UNLISTED_MEDICATION, ())
 
 _UNCLEAR = frozenset({None, "unknown", "on-hold"})
 _DENIED = frozenset({"not-taken", "stopped"})
@@ -33,12 +36,15 @@ class Taking(Feature[Reading[bool] | Missing]):
     that it was stopped or not taken. The newest gives date and source; `method` is "prescribed" or "stated", `as_sent`
     the code. "never recorded" means that everything was read and says no such thing; on hold, of unknown status, no
     longer to be dispensed, or of a name that is not in the chart, is another reason. Nothing here ever says "not
-    taking". Where `statements` are not asked for, prescriptions alone are read.
+    taking". Where `statements` are not asked for, prescriptions alone are read. Noted is how many current medications
+    no list here knows: one of them may be it.
     """
+
+    cautions = True
 
     def __init__(self, *sets: str, within: LookBack | None = None, statements: bool = True) -> None:
         self.sets = tuple(MEDICATION_CODES[name] for name in sets)
-        self.codes = (*self.sets, _UNNAMED)
+        self.codes = (*self.sets, _UNNAMED, _UNLISTED)
         self.within = within or months(12)
         self._needs = (MEDICATIONS, STATEMENTS) if statements else (MEDICATIONS,)
 
@@ -54,7 +60,12 @@ class Taking(Feature[Reading[bool] | Missing]):
         if current:
             newest = max(current, key=_order)
             return _reading(newest, sorted({f.source for f in current} - {newest.source}))
-        return self._why_not(known, chart, at)
+        return structs.replace(self._why_not(known, chart, at), notes=self._unlisted(chart, at))
+
+    def _unlisted(self, chart: Chart, at: datetime) -> tuple[str, ...]:
+        current = [f for f in _recorded(chart, UNLISTED_MEDICATION, at) if _doubtful(f, at, self.within) is None]
+        many = "medication has a code" if len(current) == 1 else "medications have codes"
+        return (f"{len(current)} current {many} that no list here knows, and did not count",) if current else ()
 
     def _why_not(self, known: list[Fact], chart: Chart, at: datetime) -> Missing:
         """Why the newest thing that might have counted does not."""

@@ -55,6 +55,11 @@ class Predictors:
         """Every code set that the features read."""
         return tuple({codes.name: codes for codes in _sets(cls._features.values())}.values())
 
+    def doubts(self) -> tuple[str, ...]:
+        """What the answers note that has to be said beside every number, each once."""
+        told = (self.__dict__[name].notes for name, feature in self._features.items() if feature.cautions)
+        return tuple(dict.fromkeys(note for notes in told for note in notes))
+
     def answers(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in self._features}
 

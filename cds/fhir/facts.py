@@ -17,6 +17,7 @@ from cds.fhir.resources import (
 )
 from cds.fhir.statuses import category, clinical, encounter_class, verification
 from cds.fhir.times import When, when
+from cds.fhir.unlisted import UNLISTED_CONDITION, UNLISTED_MEDICATION, tells_nothing
 
 
 class Fact(Struct, frozen=True, gc=False):
@@ -156,6 +157,9 @@ def _encounter(resource: Resource) -> str | None:
 
 
 def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
+    hits = vocabulary.hits(resource.code)
+    if not hits and UNLISTED_CONDITION in vocabulary.sets and tells_nothing(resource.code):
+        hits = ((UNLISTED_CONDITION, Coding()),)
     return [
         (
             name,
@@ -171,7 +175,7 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 verification=verification(resource.verification_status),
             ),
         )
-        for name, coding in vocabulary.hits(resource.code)
+        for name, coding in hits
     ]
 
 
@@ -225,11 +229,13 @@ def stay(resource: Resource, coding: Coding | None = None) -> Fact:
 
 
 def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
-    """Medications by their code; of one whose Medication is missing, that there is one (set `UNNAMED`)."""
+    """Medications by their code; of one that is missing or in no list, that there is one (`UNNAMED`, `UNLISTED_…`)."""
     concept = named(resource)
     hits = vocabulary.hits(concept)
     if concept is None and UNNAMED in vocabulary.sets:
         hits = ((UNNAMED, Coding()),)
+    elif not hits and concept and UNLISTED_MEDICATION in vocabulary.sets and resource.status == "active":
+        hits = ((UNLISTED_MEDICATION, Coding()),)
     return [(name, _prescribed(resource, coding)) for name, coding in hits] if hits else ()
 
 

@@ -24,7 +24,7 @@ def score_row(model: RiskModel, row: Predictors) -> Outcome:
     """Score a row that was read before: the door's second half, where replay enters."""
     try:
         refusal = model.refuse(row)
-        cautions = tuple(model.cautions(row))
+        cautions = tuple(dict.fromkeys((*model.cautions(row), *row.doubts())))
         if refusal is not None:
             return NotScored(model.id, model.version, row.at, row, refusal.reason, refusal.text, cautions)
         estimates = tuple(model.predict(row))
