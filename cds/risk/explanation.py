@@ -142,7 +142,13 @@ def _input(name: str, answer: Reading[object] | Missing) -> Input:
     sources = (answer.source,) if answer.source else ()
     if isinstance(answer, Missing):
         return Input(label, answer.shown, "", when, answer.when, sources, answer.why)
-    value = spell(answer.value) if isinstance(answer.value, float) else str(answer.value)
+    value = _value(answer.value)
     bound = f"{answer.bound} " if answer.bound else ""
     note = f"as sent: {answer.as_sent}" if answer.as_sent else ""
     return Input(label, f"{bound}{value} {answer.unit}".rstrip(), note, when, answer.when, (*sources, *answer.also))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return spell(value) if isinstance(value, float) else str(value)

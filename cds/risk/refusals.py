@@ -1,10 +1,11 @@
 """Why a score is not given, in words for a clinician: whom it is not for, and which result it lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cds.features.feature import Missing, Reading
 from cds.risk.estimate import Refusal
+from cds.text import slug
 
 
 def unsuited(
@@ -27,6 +28,24 @@ def very_old(age: Reading[int] | Missing) -> Sequence[str]:
     """The caution that stands beside a score of somebody over 90."""
     old = isinstance(age, Reading) and age.value > 90
     return ("age over 90: few people of this age were in the studies",) if old else ()
+
+
+def no_stay(length: Missing) -> Refusal:
+    """Why the days of a hospital stay are not known."""
+    if length.why == "never recorded":
+        return Refusal("no-inpatient-stay", (*length.notes, "no inpatient stay is recorded")[0])
+    return Refusal(f"stay-{slug(length.why)}", f"the length of the stay is not known: {length.shown or length.why}")
+
+
+def without_answer(row: Any, names: Mapping[str, str]) -> list[str]:
+    """The inputs without an answer, each with why: "temperature (too old)"; `names` are the names for a person."""
+    found = ((told, getattr(row, name)) for name, told in names.items())
+    return [f"{told} ({answer.why})" for told, answer in found if isinstance(answer, Missing)]
+
+
+def notes_of(row: Any, names: Iterable[str]) -> list[str]:
+    """What must be said of these inputs, used or not."""
+    return [note for name in names for note in getattr(row, name).notes]
 
 
 _FAULTS = {
