@@ -1,5 +1,6 @@
 """Chronic kidney disease staged as KDIGO does: eGFR, its category, albuminuria, risk colour, and its course."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -201,7 +202,7 @@ def _inputs(row: CkdInputs) -> Iterator[Input]:
 
 
 def _explanation(row: CkdInputs) -> Explanation | None:
-    """The eGFR from creatinine in two steps: creatinine as of this sex, then age. None for a reported eGFR."""
+    """The factors of the eGFR from creatinine: creatinine as of this sex, then age. None for a reported eGFR."""
     if isinstance(row.egfr, Missing) or isinstance(row.creatinine, Missing) or isinstance(row.sex, Missing):
         return None
     start = egfr_ckd_epi_2021(0.7, 40, "female")
@@ -209,9 +210,7 @@ def _explanation(row: CkdInputs) -> Explanation | None:
     age = f"{row.age.value} years" if isinstance(row.age, Reading) else ""
     creatinine = f"{spell(round(row.creatinine.value, 2))} mg/dL, {row.sex.value}"
     steps = (
-        Contribution(
-            f"Creatinine and sex ({EGFR_UNIT})", creatinine, "0.7 mg/dL, female", round(at_forty - start, 1), "points"
-        ),
-        Contribution(f"Age ({EGFR_UNIT})", age, "40 years", round(row.egfr.value - at_forty, 1), "points"),
+        Contribution("Creatinine and sex", creatinine, "0.7 mg/dL, female", math.log(at_forty / start), "log value"),
+        Contribution("Age", age, "40 years", math.log(row.egfr.value / at_forty), "log value"),
     )
     return Explanation(f"a woman of 40 with a creatinine of 0.7 mg/dL, whose eGFR is {start:.0f}", {}, steps)

@@ -141,11 +141,13 @@ def _terms(model: RiskModel, risk: Risk) -> views.Terms | None:
     if told is None:
         return None
     years = max(told.risks, default=0)
+    first = risk.estimates[0].outcome
+    moves = {"log hazard": "the hazard", "log odds": "the odds", "log value": first, "points": ""}
     return views.Terms(
         told.reference,
         f"{percent(told.risks[years])} within {years:g} years" if told.risks else "",
         tuple(views.Term(t.name, t.value, t.reference, t.told, t.words, t.amount) for t in told.contributions),
-        told.contributions[0].scale if told.contributions else "points",
+        moves[told.contributions[0].scale] if told.contributions else "",
     )
 
 
