@@ -48,7 +48,7 @@ def notes_of(row: Any, names: Iterable[str]) -> list[str]:
     return [note for name in names for note in getattr(row, name).notes]
 
 
-_FAULTS = {
+FAULTS = {
     "comparator": "is not an exact value",
     "implausible": "is implausible",
     "not final": "is not final",
@@ -59,7 +59,13 @@ _FAULTS = {
     "not readable": "cannot be read",
     "not read": "was not read",
 }
-_SHOWN = 20  # characters of a laboratory's own words
+"""What is wrong with a result that cannot be used, as it ends a sentence, by why it is Missing."""
+_SHOWN = 20  # a summary has to stay under 140
+
+
+def cut(words: str, most: int = _SHOWN) -> str:
+    """A laboratory's own words, cut where everybody sees it."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def lacking(name: str, missing: Missing, period: str) -> Refusal:
@@ -74,9 +80,8 @@ def _code(name: str) -> str:
 def _lacking(name: str, missing: Missing, period: str) -> str:
     if missing.why in ("never recorded", "too old"):
         return f"no {name} in the last {period}"
-    shown = missing.shown if len(missing.shown) <= _SHOWN else f"{missing.shown[: _SHOWN - 1]}…"
-    what = " ".join(filter(None, (name, shown, f"({missing.date})" if missing.when else "")))
+    what = " ".join(filter(None, (name, cut(missing.shown), f"({missing.date})" if missing.when else "")))
     if missing.why == "unit not accepted":
         named = any(c.isalpha() or c in "/%" for c in missing.shown)
         return f"{what} has {'a unit that is not accepted' if named else 'no unit'}"
-    return f"{what} {_FAULTS.get(missing.why, missing.why)}"
+    return f"{what} {FAULTS.get(missing.why, missing.why)}"

@@ -18,6 +18,7 @@ from cds import (
     RiskModel,
     Score,
     spell,
+    unsuited,
 )
 from models._kidney.equation import (
     a_stage,
@@ -28,7 +29,7 @@ from models._kidney.equation import (
     heat,
     round_half_up,
 )
-from models._kidney.refusals import acute_refusals, person_refusals
+from models._kidney.refusals import acute_refusals
 from models._kidney.told import EGFR_UNIT, acr_input, egfr_input, found_input, measured, missing_input, person_input
 from models._kidney.words import acr_text, egfr_text
 from models.kdigo_ckd.inputs import CkdInputs
@@ -129,7 +130,8 @@ def _paired(creatinine: Reading[float], cystatin: Reading[float]) -> bool:
 
 
 def _refusals(row: CkdInputs) -> Iterator[Refusal]:
-    yield from person_refusals(row.deceased, row.age, row.sex)
+    if (person := unsuited(row.deceased, row.age, row.sex)) is not None:
+        yield person
     if isinstance(row.dialysis, Reading):
         yield Refusal("dialysis", f"dialysis recorded {row.dialysis.date}")
     if isinstance(row.pregnancy, Reading):
