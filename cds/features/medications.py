@@ -32,10 +32,10 @@ class Taking(Feature[Reading[bool] | Missing]):
 
     It is when a MedicationRequest (other than a proposal, a plan or an option) or a MedicationStatement is active, was
     written or stated `within` the look-back, has begun and has not ended, and no later statement of the same code says
-    that it was stopped, completed or not taken. The newest gives date and source; `method` is "prescribed" or "stated", `as_sent`
-    the code. "never recorded" means that everything was read and says no such thing; on hold, of unknown status, no
-    longer to be dispensed, or of a name that is not in the chart, is another reason. Nothing here ever says "not
-    taking". Where `statements` are not asked for, prescriptions alone are read.
+    that it was stopped, completed or not taken. The newest gives date and source; `method` is "prescribed" or "stated",
+    `as_sent` the code. "never recorded" means that everything was read and says no such thing; on hold, of unknown
+    status, no longer to be dispensed, or of a name that is not in the chart, is another reason. Nothing here ever says
+    "not taking". Where `statements` are not asked for, prescriptions alone are read.
     """
 
     def __init__(self, *sets: str, within: LookBack | None = None, statements: bool = True) -> None:

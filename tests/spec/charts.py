@@ -20,7 +20,19 @@ from cds.fhir.codes import CodeSet, Entry, Vocabulary
 from cds.fhir.identity import Identity
 from cds.fhir.resources import Resource, read
 
-__all__ = ["AT", "ATC", "DIALYSIS", "LAB_CODES", "Json", "chart", "dated", "latest", "patient", "read_code_sets", "told"]
+__all__ = [
+    "AT",
+    "ATC",
+    "DIALYSIS",
+    "LAB_CODES",
+    "Json",
+    "chart",
+    "dated",
+    "latest",
+    "patient",
+    "read_code_sets",
+    "told",
+]
 
 AT = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 LOINC = "http://loinc.org"
