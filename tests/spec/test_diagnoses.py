@@ -185,20 +185,13 @@ LEFT_OUT = [
 ]
 
 
-def answered(name: str, code: str) -> str:
-    return latest(f"Condition | code\none | {code}", diagnosed(name), vocabulary=VOCABULARY)
-
-
 @pytest.mark.feature("diagnosed")
-@pytest.mark.parametrize(("name", "code"), HELD)
-def test_what_a_list_holds(name: str, code: str) -> None:
-    assert answered(name, code) == "True from one"
-
-
-@pytest.mark.feature("diagnosed")
-@pytest.mark.parametrize(("name", "code"), LEFT_OUT)
-def test_what_a_list_leaves_out(name: str, code: str) -> None:
-    assert answered(name, code) == "never recorded"
+@pytest.mark.parametrize(
+    ("name", "code", "answer"),
+    [*((*case, "True from one") for case in HELD), *((*case, "never recorded") for case in LEFT_OUT)],
+)
+def test_what_a_list_holds_and_leaves_out(name: str, code: str, answer: str) -> None:
+    assert latest(f"Condition | code\none | {code}", diagnosed(name), vocabulary=VOCABULARY) == answer
 
 
 def test_every_list_is_tried_both_ways() -> None:
