@@ -137,7 +137,6 @@ def _number(told: dict[str, Any], *, named: bool) -> str:
     bound = f"{told['bound']} " if told.get("bound") else ""
     name = f"{told['outcome']}: " if named else ""
     if "value" in told:
-        return (
-            f"{name}{bound}{told['value']:.4g} {told['unit']}{', ' if told.get('band') else ''}{told.get('band', '')}"
-        )
+        value = f"{name}{bound}{told['value']:.4g} {told['unit']}".rstrip()
+        return f"{value}, {told['band']}" if told.get("band") else value
     return f"{name}{bound}{told['probability'] * 100:.1f} % in {told['horizon']:g} years"

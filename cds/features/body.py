@@ -22,7 +22,8 @@ class BodyMassIndex(Feature[Reading[float] | Missing]):
 
     `method` is "recorded" or "from weight and height"; of the latter, both must lie within the look-back, the reading
     is of the older of the two, and the other is in `also`. A recorded index that cannot be used (unit, implausible)
-    is not replaced by a computed one.
+    is not replaced by a computed one. Where there is none, the reason is that of the index if one was recorded, else
+    that of the weight or the height.
     """
 
     def __init__(self, within: LookBack | None = None) -> None:
@@ -45,8 +46,15 @@ class BodyMassIndex(Feature[Reading[float] | Missing]):
             return recorded
         weight, height = chart.read(self._weight, at), chart.read(self._height, at)
         if isinstance(weight, Missing) or isinstance(height, Missing):
-            return recorded
-        return _computed(weight, height)
+            return _why_none(recorded, weight, height)
+        pending = f"a body mass index ({recorded.shown}, {recorded.date}) is not final and was not used"
+        return _computed(weight, height, (pending,) if recorded.why == "not final" else ())
+
+
+def _why_none(recorded: Missing, *parts: Reading[float] | Missing) -> Missing:
+    """Why there is none: what is wrong with the recorded one; without one, what is wrong with weight or height."""
+    missing = (recorded, *(part for part in parts if isinstance(part, Missing)))
+    return next((why for why in missing if why.why != "never recorded"), recorded)
 
 
 def _with_method(recorded: Reading[float], method: str) -> Reading[float]:
@@ -56,7 +64,7 @@ def _with_method(recorded: Reading[float], method: str) -> Reading[float]:
     )  # fmt: skip
 
 
-def _computed(weight: Reading[float], height: Reading[float]) -> Reading[float] | Missing:
+def _computed(weight: Reading[float], height: Reading[float], said: Sequence[str]) -> Reading[float] | Missing:
     """Weight in kg by the square of height in m."""
     analyte = analytes()["bmi"]
     value = weight.value / (height.value / 100) ** 2
@@ -64,7 +72,7 @@ def _computed(weight: Reading[float], height: Reading[float]) -> Reading[float] 
     shown = f"{weight.as_sent}, {height.as_sent}"
     if not analyte.accepted[0] <= value <= analyte.accepted[1]:
         return Missing("implausible", shown, older.when, older.source, written=older.written)
-    notes = [*weight.notes, *height.notes]
+    notes = [*said, *weight.notes, *height.notes]
     if not analyte.plausible[0] <= value <= analyte.plausible[1]:
         notes.append(f"body mass index from {shown} is unusual; check both")
     return Reading(
@@ -111,9 +119,14 @@ class MeanOf(Feature[Reading[float] | Missing]):
         return self._mean(_once(chosen), at, results.notes(newest))
 
     def _mean(self, results: Sequence[Result], at: datetime, said: Sequence[str]) -> Reading[float]:
-        usable = [r for r in results if unusable(r, self.within, at) is None][: self.at_most]
-        oldest = usable[-1]
-        left_out = [r for r in results if r.at > oldest.at and r not in usable]
+        refused = [(r, unusable(r, self.within, at)) for r in results]
+        usable = [r for r, why in refused if why is None][: self.at_most]
+        # Where there are as many as wanted, no older one is missed.
+        left_out = [
+            r
+            for r, why in refused
+            if why and (r.at >= usable[-1].at or (why.why != "too old" and len(usable) < self.at_most))
+        ]
         notes = [*said, *(f"{r.shown or 'a result'} of {r.date} could not be used" for r in left_out)]
         read = [reading(r, self.series.analyte) for r in usable]
         notes += [note for one in read for note in one.notes]

@@ -24,8 +24,10 @@ STATEMENTS = Need("medication_statements", "MedicationStatement", include="medic
 """What patients and relatives say they take; many servers have none, so a model does well without."""
 _UNNAMED, _UNLISTED = CodeSet(UNNAMED, ()), CodeSet(UNLISTED_MEDICATION, ())
 
-_UNCLEAR = frozenset({None, "unknown", "on-hold"})
-_DENIED = frozenset({"not-taken", "stopped"})
+_DENIED = frozenset({"not-taken", "stopped", "completed"})
+"""Statuses of a MedicationStatement by which the medication is no longer taken."""
+_CLOSED = _DENIED | {"cancelled", "ended", "draft", "intended", "entered-in-error"}
+"""Statuses by which nothing is taken; any other than these and "active" leaves it open."""
 
 
 class Taking(Feature[Reading[bool] | Missing]):
@@ -33,11 +35,11 @@ class Taking(Feature[Reading[bool] | Missing]):
 
     It is when a MedicationRequest (other than a proposal, a plan or an option) or a MedicationStatement is active, was
     written or stated `within` the look-back, has begun and has not ended, and no later statement of the same code says
-    that it was stopped or not taken. The newest gives date and source; `method` is "prescribed" or "stated", `as_sent`
-    the code. "never recorded" means that everything was read and says no such thing; on hold, of unknown status, no
-    longer to be dispensed, or of a name that is not in the chart, is another reason. Nothing here ever says "not
-    taking". Where `statements` are not asked for, prescriptions alone are read. Noted is how many current medications
-    no list here knows: one of them may be it.
+    that it was stopped, completed or not taken. The newest gives date and source; `method` is "prescribed" or "stated",
+    `as_sent` the code. "never recorded" means that everything was read and says no such thing; on hold, of unknown
+    status, no longer to be dispensed, or of a name that is not in the chart, is another reason. Nothing here ever says
+    "not taking". Where `statements` are not asked for, prescriptions alone are read. Noted is how many
+    current medications no list here knows: one of them may be it.
     """
 
     cautions = True
@@ -56,7 +58,7 @@ class Taking(Feature[Reading[bool] | Missing]):
             if need.required or need.key not in chart.unread:
                 chart.facts("", need.key)  # what could not be read is not absent
         known = [fact for codes in self.sets for fact in _recorded(chart, codes.name, at)]
-        current = [fact for fact in known if _doubtful(fact, at, self.within) is None and not _denied(fact, known)]
+        current = [fact for fact in known if _doubtful(fact, at, self.within) is None and not _denied(fact, known, at)]
         if current:
             newest = max(current, key=_order)
             return _reading(newest, sorted({f.source for f in current} - {newest.source}))
@@ -69,9 +71,10 @@ class Taking(Feature[Reading[bool] | Missing]):
 
     def _why_not(self, known: list[Fact], chart: Chart, at: datetime) -> Missing:
         """Why the newest thing that might have counted does not."""
-        doubts = [(f, _doubtful(f, at, self.within)) for f in known if not _denied(f, known)]
+        doubts = [(f, _doubtful(f, at, self.within)) for f in known if not _denied(f, known, at)]
         unnamed = [(f, _doubtful(f, at, self.within)) for f in _recorded(chart, UNNAMED, at)]
-        doubts += [(fact, "not readable") for fact, why in unnamed if why in (None, "not stated")]
+        # Of what nobody can name, an old one says nothing; otherwise it may be the one.
+        doubts += [(fact, "not readable") for fact, why in unnamed if why not in ("never recorded", "too old")]
         for fact, why in sorted(doubts, key=lambda doubt: _order(doubt[0]), reverse=True):
             if why and why != "never recorded":
                 when = _said(fact)
@@ -102,13 +105,13 @@ def _doubtful(fact: Fact, at: datetime, within: LookBack) -> Why | None:
         return "too old"
     if fact.problem is not None:
         return "modified" if fact.problem == "modified" else "not readable"
-    return "not stated" if fact.status in _UNCLEAR else None
+    return None if fact.status == "active" else "not stated"
 
 
 def _open(fact: Fact, at: datetime) -> bool:
     """Whether it is taken still, as far as its status, if it were known, and its end may say."""
     over = fact.ended is not None and fact.ended.last < at
-    return not over and (fact.status == "active" or fact.status in _UNCLEAR)
+    return not over and fact.status not in _CLOSED
 
 
 def _said(fact: Fact) -> When | None:
@@ -117,17 +120,27 @@ def _said(fact: Fact) -> When | None:
     return max(moments, key=lambda moment: moment.last, default=None)
 
 
-def _denied(fact: Fact, known: Sequence[Fact]) -> bool:
-    """Whether a later statement of the same code says that it was stopped or is not taken."""
+def _denied(fact: Fact, known: Sequence[Fact], at: datetime) -> bool:
+    """Whether a later statement of the same code says that it was stopped or is not taken.
+
+    One that cannot be understood denies nothing: its modifier may turn it round.
+    """
     said = _said(fact)
     return said is not None and any(
         other.kind == "MedicationStatement"
         and other.status in _DENIED
+        and other.problem is None
         and other.coding == fact.coding
-        and (later := _said(other)) is not None
+        and (later := _over_since(other, at)) is not None
         and later.last > said.last
         for other in known
     )
+
+
+def _over_since(statement: Fact, at: datetime) -> When | None:
+    """When a statement was made or, if that is later, the end of which it tells."""
+    moments = [_said(statement), statement.ended if _by(statement.ended, at) else None]
+    return max((moment for moment in moments if moment is not None), key=lambda moment: moment.last, default=None)
 
 
 def _order(fact: Fact) -> tuple[bool, float, str]:

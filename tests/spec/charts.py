@@ -20,12 +20,25 @@ from cds.fhir.codes import CodeSet, Entry, Vocabulary
 from cds.fhir.identity import Identity
 from cds.fhir.resources import Resource, read
 
-__all__ = ["AT", "DIALYSIS", "LAB_CODES", "Json", "chart", "dated", "latest", "patient", "read_code_sets", "told"]
+__all__ = [
+    "AT",
+    "ATC",
+    "DIALYSIS",
+    "LAB_CODES",
+    "Json",
+    "chart",
+    "dated",
+    "latest",
+    "patient",
+    "read_code_sets",
+    "told",
+]
 
 AT = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 LOINC = "http://loinc.org"
 UCUM = "http://unitsofmeasure.org"
 SNOMED = "http://snomed.info/sct"
+ATC = "http://www.whocc.no/atc"
 ACT_PRIORITY = "http://terminology.hl7.org/CodeSystem/v3-ActPriority"
 ADMIT_SOURCE = "http://terminology.hl7.org/CodeSystem/admit-source"
 DIALYSIS = CodeSet(
@@ -80,11 +93,20 @@ DEFAULTS: dict[str, Json] = {
     "Condition": {"code": concept(f"{SNOMED}|265764009")},
     "Procedure": {"status": "completed", "code": concept(f"{SNOMED}|265764009")},
     "Encounter": {"status": "finished", "class": {"code": "AMB"}},
-}
+    "Medication": {"code": concept(f"{ATC}|C10AA05"), "subject": None},
+    "MedicationRequest": {
+        "status": "active", "intent": "order", "authoredOn": "2026-09-01",
+        "medicationCodeableConcept": concept(f"{ATC}|C10AA05"),
+    },
+    "MedicationStatement": {
+        "status": "active", "dateAsserted": "2026-09-01", "medicationCodeableConcept": concept(f"{ATC}|C10AA05"),
+    },
+}  # fmt: skip
+"""What a row has where its table has no such column; "-" in a cell takes it away."""
 
 
 def _member(name: str) -> Writer:
-    return lambda resource, cell: resource.update({name: None if cell == "null" else cell})
+    return lambda resource, cell: resource.update({name: None if cell in ("null", "-") else cell})
 
 
 def _inside(name: str, inner: str, make: Callable[[str], Any] = str) -> Writer:
@@ -97,6 +119,21 @@ def _quantity(inner: str, make: Callable[[str], Any] = str) -> Writer:
 
 def _code(name: str) -> Writer:
     return lambda resource, cell: resource.update({name: concept(cell if "|" in cell else f"any|{cell}")})
+
+
+def _refer(resource: Json, cell: str) -> None:
+    """A reference instead of the code; with a code after it, to a Medication that the resource itself contains."""
+    reference, _, code = cell.partition(" ")
+    resource.update(medicationCodeableConcept=None, medicationReference={"reference": reference})
+    if code:
+        medication = {"resourceType": "Medication", "id": reference.removeprefix("#"), "code": concept(code)}
+        resource["contained"] = [medication]
+
+
+def _dose(resource: Json, cell: str) -> None:
+    """Doses that end on these days, each of its own; "open" for one without an end."""
+    ends = [{} if end == "open" else {"end": end} for end in cell.split(" ")]
+    resource["dosageInstruction"] = [{"timing": {"repeat": {"boundsPeriod": end}}} for end in ends]
 
 
 WRITERS: dict[str, Writer] = {
@@ -136,6 +173,14 @@ WRITERS: dict[str, Writer] = {
     "service": lambda resource, cell: resource.update(serviceType=concept(cell)),
     "class": lambda resource, cell: resource.update({"class": {"code": cell}}),
     "type": lambda resource, cell: resource.update(type=[concept(cell)]),
+    "medication": lambda resource, cell: resource.update(medicationCodeableConcept=concept(cell)),
+    "refers to": _refer,
+    "intent": _member("intent"),
+    "authored": _member("authoredOn"),
+    "asserted": _member("dateAsserted"),
+    "do not perform": lambda resource, cell: resource.update(doNotPerform=cell == "true"),
+    "dose until": _dose,
+    "dispense until": lambda resource, cell: resource.update(dispenseRequest={"validityPeriod": {"end": cell}}),
 }
 
 

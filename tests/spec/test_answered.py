@@ -17,6 +17,7 @@ def said(table: str) -> str:
     return latest(table, MOBILITY, AT, vocabulary=VOCABULARY)
 
 
+@pytest.mark.feature("Answered")
 @pytest.mark.parametrize(
     ("effective", "value", "status", "expected"),
     [

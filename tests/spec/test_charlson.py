@@ -18,6 +18,7 @@ def said(*lines: str) -> str:
     return "\n".join(["Condition | code | onset | clinical | verification", *lines])
 
 
+@pytest.mark.feature("Charlson")
 @pytest.mark.parametrize(
     ("lines", "answer"),
     [

@@ -13,6 +13,7 @@ from tests.spec.charts import AT, DIALYSIS, Json, chart, dated, latest, patient,
 EVER = Ever(DIALYSIS, needs=(CONDITIONS, PROCEDURES, ENCOUNTERS))
 
 
+@pytest.mark.feature("Ever")
 @pytest.mark.parametrize(
     ("table", "answer"),
     [
@@ -60,6 +61,7 @@ def test_a_refuted_record_with_an_unknown_modifier_is_absent_either_way() -> Non
     assert latest("Condition | modifier | verification\none | urn:not | refuted", EVER) == "never recorded"
 
 
+@pytest.mark.feature("Ever")
 @pytest.mark.parametrize(
     ("table", "when"),
     [
@@ -116,6 +118,7 @@ def test_a_conditions_status_that_cannot_be_read_counts_as_absent() -> None:
     assert told(EVER.read(broken(condition, clinicalStatus="resolved", verificationStatus="x"), AT)) == "True from one"
 
 
+@pytest.mark.feature("Ever")
 @pytest.mark.parametrize(
     ("performed", "within"),
     [

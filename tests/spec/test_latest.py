@@ -13,6 +13,7 @@ from tests.spec.charts import AT, LAB_CODES, chart, dated, latest, patient, rows
 CREATININE = Latest(lab_series("creatinine"), within=months(12))
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.proves("R35", "10 statuses of a result: only final, amended and corrected count")
 @pytest.mark.parametrize(
     ("status", "answer"),
@@ -38,6 +39,7 @@ def test_d8_only_final_amended_and_corrected_results_count(status: str, answer: 
     assert latest(table, CREATININE) == answer
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.proves(
     "R35", "a newer preliminary or registered result is said; entered-in-error and cancelled are as if absent"
 )
@@ -109,6 +111,7 @@ UNUSABLE = [
 ]
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.proves("R35", "a newest result with a comparator, dataAbsentReason or wrong unit blocks the older ones")
 @pytest.mark.parametrize(("cells", "why"), [case[1:] for case in UNUSABLE], ids=[case[0] for case in UNUSABLE])
 def test_d8_the_newest_result_blocks_older_ones_when_it_is_unusable(cells: str, why: str) -> None:
@@ -122,6 +125,7 @@ def test_d8_the_newest_result_blocks_older_ones_when_it_is_unusable(cells: str, 
     assert answer.source == "Observation/newest"
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(
     ("table", "why"),
     [
@@ -148,6 +152,7 @@ def test_a_result_of_the_wrong_json_type_is_not_readable() -> None:
     assert told(answer) == "not readable"
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(
     ("cells", "when"),
     [
@@ -164,6 +169,7 @@ def test_d8_time_is_effective_date_time_or_instant_or_the_end_of_the_period(cell
     assert answer.when == dated(when)
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.proves("R57", "17 look-backs at their last second: leap day, month end, partial dates and offsets")
 @pytest.mark.parametrize(
     ("at", "effective", "answer"),
@@ -192,6 +198,7 @@ def test_the_look_back_ends_at_the_same_instant_of_the_month(at: str, effective:
     assert latest(table, CREATININE, dated(at)) == answer
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(
     ("effective", "answer"),
     [

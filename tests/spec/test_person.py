@@ -14,6 +14,7 @@ from tests.spec.charts import AT, Json, chart, dated, patient, told
 URL = "http://hl7.org/fhir/StructureDefinition/patient-sexParameterForClinicalUse"
 
 
+@pytest.mark.feature("Age")
 @pytest.mark.proves("R57", "birthDate whole, YYYY-MM and YYYY, and on 29 February: 16 ages at their boundaries")
 @pytest.mark.parametrize(
     ("born", "at", "answer"),
@@ -48,6 +49,7 @@ def parameter(code: str | None, start: str | None = None, end: str | None = None
     return {"url": url, "extension": parts}
 
 
+@pytest.mark.feature("Sex")
 @pytest.mark.parametrize(
     ("gender", "answer"),
     [
@@ -64,6 +66,7 @@ def test_d3_sex_is_male_or_female_from_gender(gender: str | None, answer: str) -
     assert told(Sex().read(chart(gender=gender), AT)) == answer
 
 
+@pytest.mark.feature("Sex")
 @pytest.mark.parametrize(
     ("parameters", "answer"),
     [
@@ -87,6 +90,7 @@ def test_d3_the_sex_parameter_for_clinical_use_wins_in_its_time(parameters: list
     assert told(Sex().read(chart(gender="female", extension=parameters), AT)) == answer
 
 
+@pytest.mark.feature("Deceased")
 @pytest.mark.parametrize(
     ("members", "answer"),
     [

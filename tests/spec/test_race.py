@@ -20,6 +20,7 @@ def race(*categories: str, url: str = URL, system: str = CDC, part: str = "ombCa
     return {"url": url, "extension": [*parts, {"url": "text", "valueString": "White"}]}
 
 
+@pytest.mark.feature("Race")
 @pytest.mark.parametrize(
     ("extensions", "answer"),
     [

@@ -17,6 +17,7 @@ from tests.spec.charts import AT, LAB_CODES, Json, chart, concept, fhir, latest,
 CREATININE = lab_series("creatinine")
 
 
+@pytest.mark.feature("Series")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -51,6 +52,7 @@ def test_ties_go_by_issued_and_then_by_id() -> None:
     assert latest(table, CREATININE) == "corrected, late, early, b, a"
 
 
+@pytest.mark.feature("Series")
 @pytest.mark.parametrize(
     ("code", "answer"),
     [
@@ -72,6 +74,7 @@ def local(units: dict[str, str] | None = None) -> Vocabulary:
     return Vocabulary(LAB_CODES.values(), {("urn:lab", "KREA"): "creatinine"}, {("urn:lab", "KREA"): units or {}})
 
 
+@pytest.mark.feature("Series")
 @pytest.mark.parametrize(
     ("code", "unit", "ucum", "answer"),
     [

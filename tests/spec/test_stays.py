@@ -48,6 +48,7 @@ def stay(*lines: str) -> str:
     return "\n".join([NOW, *lines])
 
 
+@pytest.mark.feature("LengthOfStay")
 @pytest.mark.parametrize(
     ("line", "answer"),
     [
@@ -119,6 +120,7 @@ def test_parts_that_hold_each_other_end() -> None:
 CAME_BY = "now | IMP | in-progress | 2026-11-20T12:00:00Z |"
 
 
+@pytest.mark.feature("EmergencyVisits")
 @pytest.mark.parametrize(
     ("line", "acute", "visits"),
     [
@@ -148,6 +150,7 @@ def test_an_emergency_visit_that_led_to_an_earlier_admission_counts() -> None:
     assert (told(VISITS.read(built, AT)), told(ADMITTED.read(built, AT))) == ("1 from now", "1 from now")
 
 
+@pytest.mark.feature("AcuteAdmission")
 @pytest.mark.parametrize(
     ("members", "answer"),
     [
@@ -168,6 +171,7 @@ def test_acuity(members: str, answer: str) -> None:
     assert latest(table, ACUTE, vocabulary=VOCABULARY) == answer
 
 
+@pytest.mark.feature("AcuteAdmission")
 @pytest.mark.parametrize(
     ("members", "answer"),
     [
@@ -187,6 +191,7 @@ def test_what_hospitals_send_in_these_members(members: Json, answer: str) -> Non
     assert told(ACUTE.read(built, AT)) == answer
 
 
+@pytest.mark.feature("Admissions")
 @pytest.mark.parametrize(
     ("lines", "count"),
     [
@@ -208,6 +213,7 @@ def test_a_visit_that_cannot_be_placed_is_said(line: str) -> None:
     assert answer.notes == ("1 hospital visit(s) without a date or a clear status were not counted",)
 
 
+@pytest.mark.feature("LastOfStay")
 @pytest.mark.parametrize(
     ("effective", "value", "answer"),
     [
@@ -223,6 +229,7 @@ def test_the_last_result_of_the_stay(effective: str, value: str, answer: str) ->
     assert told(LastOfStay(lab_series("hemoglobin")).read(built, AT)) == answer
 
 
+@pytest.mark.feature("FromService")
 @pytest.mark.parametrize(
     ("code", "answer"), [("OMED", "True from now"), ("CMED", "False from now"), ("X", "never recorded")]
 )
@@ -231,6 +238,7 @@ def test_from_which_service(code: str, answer: str) -> None:
     assert latest(table, ONCOLOGY, vocabulary=VOCABULARY) == answer
 
 
+@pytest.mark.feature("ProcedureInStay")
 @pytest.mark.parametrize(
     ("line", "answer"),
     [

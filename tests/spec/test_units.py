@@ -21,6 +21,7 @@ def one(**cells: str) -> str:
     return f"Observation | {' | '.join(columns)}\none | {' | '.join(columns.values())}"
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(
     ("cells", "answer"),
     [
@@ -50,6 +51,7 @@ def test_h1_an_acr_in_mg_mmol_is_not_one_in_mg_g() -> None:
     assert answers == ["35 mg/g from one", "309.4059406 mg/g from one"]
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(
     ("value", "answer", "flagged"),
     [
@@ -180,6 +182,7 @@ TRAPS = [
 ]  # fmt: skip
 
 
+@pytest.mark.feature("Latest")
 @pytest.mark.parametrize(("analyte", "code", "cells", "answer"), TRAPS)
 def test_what_a_code_and_a_unit_may_not_say_together(
     analyte: str, code: str, cells: dict[str, str], answer: str

@@ -17,6 +17,7 @@ def seen(*lines: str) -> str:
     return "\n".join([HEAD, *lines])
 
 
+@pytest.mark.feature("Vital")
 @pytest.mark.parametrize(
     ("lines", "answer"),
     [
@@ -54,6 +55,7 @@ ward      | IMP   | in-progress | 2026-11-22T13:00:00Z |
 """
 
 
+@pytest.mark.feature("Vital")
 @pytest.mark.parametrize(
     ("where", "answer"),
     [
@@ -72,6 +74,7 @@ def test_one_set_is_of_one_stay(where: str, answer: str) -> None:
     assert told(RATE.read(chart(table, STAYS, vocabulary=VOCABULARY), AT)) == answer
 
 
+@pytest.mark.feature("OxygenSupport")
 @pytest.mark.parametrize(
     ("lines", "answer"),
     [
@@ -103,6 +106,7 @@ def test_oxygen(lines: tuple[str, ...], answer: str) -> None:
     assert latest(seen(spo2, *lines), OXYGEN, vocabulary=VOCABULARY) == answer
 
 
+@pytest.mark.feature("OxygenSupport")
 @pytest.mark.parametrize(
     ("code", "answer", "told_"),
     [
@@ -116,6 +120,7 @@ def test_oxygen_by_a_plain_answer(code: str, answer: str, told_: str) -> None:
     assert latest(table, OXYGEN, vocabulary=VOCABULARY) == told_
 
 
+@pytest.mark.feature("Consciousness")
 @pytest.mark.parametrize(
     ("value", "answer"), [("15", "alert from g"), ("14", "GCS 14 from g"), ("3", "GCS 3 from g"), ("2", "implausible")]
 )
@@ -124,6 +129,7 @@ def test_only_a_glasgow_coma_scale_of_15_is_alert(value: str, answer: str) -> No
     assert latest(table, LEVEL, vocabulary=VOCABULARY) == answer
 
 
+@pytest.mark.feature("Consciousness")
 @pytest.mark.parametrize(
     ("answer", "level"),
     [
