@@ -1,6 +1,6 @@
 """The Padua prediction score: points for the risk of venous thromboembolism in medical inpatients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,8 +49,13 @@ def _acute(chart: Chart, fact: Fact, at: datetime) -> bool:
     return fact.clinical_status in ACTIVE if chart.when(fact) is None else within_days(chart, fact, at, 30)
 
 
+def _diagnosed_when(holds: Callable[[Chart, Fact, datetime], bool], *names: str) -> Ever:
+    codes = (CONDITION_CODES[name] for name in names)
+    return Ever(*codes, holds=holds, needs=(CONDITIONS, ENCOUNTERS), only=CONDITIONS)
+
+
 def _acutely(*names: str) -> Ever:
-    return Ever(*(CONDITION_CODES[name] for name in names), holds=_acute, needs=(CONDITIONS, ENCOUNTERS))
+    return _diagnosed_when(_acute, *names)
 
 
 class Inputs(Predictors):
@@ -58,7 +63,7 @@ class Inputs(Predictors):
 
     deceased = Deceased()
     age = Age()
-    cancer = Ever(CONDITION_CODES["active_cancer"], holds=_active_cancer, needs=(CONDITIONS, ENCOUNTERS))
+    cancer = _diagnosed_when(_active_cancer, "active_cancer")
     thromboembolism = diagnosed("venous_thromboembolism", active=False)
     immobility = Answered("reduced_mobility", within=days(7))
     thrombophilia = diagnosed("thrombophilia", active=False)

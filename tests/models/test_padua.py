@@ -7,7 +7,7 @@ import pytest
 
 from cds import NotScored, Risk
 from cds.risk.scoring import score_row
-from tests.charts import AT, Json, ago, lab, model, outcome
+from tests.charts import AT, Json, ago, concept, lab, model, outcome
 from tests.models.score_charts import NO, YES, aged, answer, diagnosed
 
 MOBILE, UNHURT = answer("reduced_mobility", NO), answer("trauma_or_surgery_within_a_month", NO)
@@ -49,6 +49,11 @@ def test_1000_random_inputs_agree_with_a_second_implementation() -> None:
         assert found.score().band == ("high" if expected >= 4 else "low")
 
 
+def asked_whether(code: str) -> Json:
+    """An Observation whose code is a diagnosis, and whose answer is no."""
+    return lab(code, None, None, ago(1), valueCodeableConcept=concept(NO))
+
+
 @pytest.mark.parametrize(
     ("resources", "worth"),
     [
@@ -66,6 +71,8 @@ def test_1000_random_inputs_agree_with_a_second_implementation() -> None:
         ((diagnosed("icd10cm|I21.4", 3),), 1),
         ((diagnosed("icd10cm|I21.4", 40),), 0),
         ((diagnosed("icd10cm|I63.9", 3),), 1),
+        ((asked_whether("snomed|363346000"),), 0),
+        ((asked_whether("snomed|233604007"),), 0),
     ],
 )
 def test_what_each_item_is_worth(resources: tuple[Json, ...], worth: int) -> None:
