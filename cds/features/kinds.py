@@ -107,11 +107,15 @@ def reading(result: Result, analyte: Analyte, notes: Iterable[str] = ()) -> Read
     )
 
 
-Holds = Callable[[Chart, Fact, datetime], bool]
+Holds = Callable[[Chart, Fact, datetime], bool | None]
+"""Whether a fact counts; None where its date leaves that open."""
 
 
 class Ever(Feature[Reading[bool] | Missing]):
-    """Whether a code set was recorded and `holds`; the reading has the date of the newest such fact, if it has one."""
+    """Whether a code set was recorded and `holds`; the reading has the date of the newest such fact, if it has one.
+
+    "not precise enough" where none surely holds, and the date of one leaves open whether it does.
+    """
 
     def __init__(
         self, *codes: CodeSet, holds: Holds | None = None, needs: tuple[Need, ...], only: Need | None = None
@@ -126,12 +130,10 @@ class Ever(Feature[Reading[bool] | Missing]):
         return self._needs
 
     def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
-        holding = [
-            fact
-            for fact in recorded(chart, self.codes, self._needs, at, self._counted)
-            if self.holds is None or self.holds(chart, fact, at)
-        ]
-        return newest_of(chart, holding)
+        facts = recorded(chart, self.codes, self._needs, at, self._counted)
+        if self.holds is None:
+            return newest_of(chart, facts)
+        return newest_surely(chart, [(fact, self.holds(chart, fact, at)) for fact in facts])
 
 
 def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
@@ -143,6 +145,18 @@ def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
         return Reading(True, source=facts[0].source)
     last, source, moment = max(dated, key=lambda d: d[:2])
     return Reading(True, when=last, source=source, written=moment.written)
+
+
+def newest_surely(chart: Chart, facts: Iterable[tuple[Fact, bool | None]]) -> Reading[bool] | Missing:
+    """The newest of the facts that surely count; Missing if there is none, or if it is open whether one does (None)."""
+    judged = list(facts)
+    found = newest_of(chart, [fact for fact, counts in judged if counts])
+    if isinstance(found, Reading):
+        return found
+    perhaps = newest_of(chart, [fact for fact, counts in judged if counts is None])
+    if isinstance(perhaps, Missing):
+        return perhaps
+    return Missing("not precise enough", perhaps.date, perhaps.when, perhaps.source, written=perhaps.written)
 
 
 def recorded(
@@ -204,6 +218,17 @@ ACTIVE = frozenset({None, "active", "recurrence", "relapse"})
 
 
 def within_days(chart: Chart, fact: Fact, at: datetime, days: int) -> bool:
-    """Whether a dated fact may lie in the last `days`: its latest possible instant is what counts."""
+    """Whether a dated fact may lie in the last `days`: its latest possible instant is what counts, as befits a gate."""
     moment = chart.when(fact)
     return moment is not None and (at - moment.last).total_seconds() <= days * 86_400
+
+
+def surely_within_days(chart: Chart, fact: Fact, at: datetime, days: int) -> bool | None:
+    """Whether a dated fact lies in the last `days`, as befits what gives points; None where it may, or may not.
+
+    A day without a time is in a window of days when any hour of it is.
+    """
+    moment = chart.when(fact)
+    if moment is None or not within_days(chart, fact, at, days):
+        return False
+    return True if moment.day is not None or (at - moment.first).total_seconds() <= days * 86_400 else None

@@ -13,8 +13,8 @@ from cds.risk.model import RiskModel
 from cds.risk.refusals import very_old
 
 T = TypeVar("T")
-NOT_THERE = frozenset({"never recorded", "too old"})
-"""Why a search that was read answers "no": nothing is recorded, or only what no longer counts."""
+NOT_THERE = frozenset({"never recorded"})
+"""Why a search that was read answers "no": nothing is recorded. What is too old to count may hold still: ask."""
 
 
 class Item(Struct, frozen=True):

@@ -30,26 +30,26 @@ from cds import (
     measured_item,
     months,
     recorded_item,
+    surely_within_days,
     unsuited,
-    within_days,
 )
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def _active_cancer(chart: Chart, fact: Fact, at: datetime) -> bool:
+def _active_cancer(chart: Chart, fact: Fact, at: datetime) -> bool | None:
     """Said to be active, or, where no status says so, of six months."""
     if fact.clinical_status is not None:
         return fact.clinical_status in ACTIVE
-    return chart.when(fact) is None or within_days(chart, fact, at, 183)
+    return chart.when(fact) is None or surely_within_days(chart, fact, at, 183)
 
 
-def _acute(chart: Chart, fact: Fact, at: datetime) -> bool:
+def _acute(chart: Chart, fact: Fact, at: datetime) -> bool | None:
     """Of the last 30 days; undated, as long as it is not said to be over."""
-    return fact.clinical_status in ACTIVE if chart.when(fact) is None else within_days(chart, fact, at, 30)
+    return fact.clinical_status in ACTIVE if chart.when(fact) is None else surely_within_days(chart, fact, at, 30)
 
 
-def _diagnosed_when(holds: Callable[[Chart, Fact, datetime], bool], *names: str) -> Ever:
+def _diagnosed_when(holds: Callable[[Chart, Fact, datetime], bool | None], *names: str) -> Ever:
     codes = (CONDITION_CODES[name] for name in names)
     return Ever(*codes, holds=holds, needs=(CONDITIONS, ENCOUNTERS), only=CONDITIONS)
 
@@ -132,4 +132,7 @@ _COLUMNS = {
 
 
 def _either(one: Reading[bool] | Missing, other: Reading[bool] | Missing) -> Reading[bool] | Missing:
-    return one if isinstance(one, Reading) else other
+    """Yes if one of them is; if neither, what has to be asked rather than what is not there."""
+    if isinstance(one, Reading) or (isinstance(other, Missing) and other.why == "never recorded"):
+        return one
+    return other

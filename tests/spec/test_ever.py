@@ -2,7 +2,7 @@
 
 import pytest
 
-from cds import CONDITIONS, ENCOUNTERS, PROCEDURES, Ever, Missing, Need, Reading, within_days
+from cds import CONDITIONS, ENCOUNTERS, PROCEDURES, Ever, Missing, Need, Reading, surely_within_days, within_days
 from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
 from cds.fhir.codes import CodeSet, Vocabulary
@@ -162,3 +162,22 @@ def test_a_record_lies_within_a_window_when_any_instant_of_it_may(performed: str
     recent = Ever(DIALYSIS, holds=lambda c, f, at: within_days(c, f, at, 90), needs=(PROCEDURES,))
     answer = recent.read(chart(f"Procedure | performed\none | {performed}"), AT)
     assert isinstance(answer, Reading if within else Missing)
+
+
+@pytest.mark.feature("Ever")
+@pytest.mark.parametrize(
+    ("performed", "answer"),
+    [
+        ("2026-08-24T14:02:00Z", "True from one"),
+        ("2026-08-24T14:01:59Z", "never recorded"),
+        ("2026-08-24", "True from one"),  # some hour of that day is within
+        ("2026-08-23", "never recorded"),
+        ("2026-10", "True from one"),
+        ("2026-08", "not precise enough"),
+        ("2026", "not precise enough"),
+        ("2026-07", "never recorded"),
+    ],
+)
+def test_what_gives_points_must_surely_lie_within_its_window(performed: str, answer: str) -> None:
+    recent = Ever(DIALYSIS, holds=lambda c, f, at: surely_within_days(c, f, at, 90), needs=(PROCEDURES,))
+    assert latest(f"Procedure | performed\none | {performed}", recent) == answer
