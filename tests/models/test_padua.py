@@ -138,6 +138,17 @@ def test_a_date_that_leaves_open_whether_it_is_recent_is_asked_about(
         assert found.text == f"ask about: {answer} (0 points from the chart so far)"
 
 
+def test_newer_results_and_answers_that_are_not_final_are_said() -> None:
+    index = lab("39156-5", 31, "kg/m2", ago(1), status="preliminary")
+    found = asked(*BASE, answer("reduced_mobility", YES, 0.5, status="preliminary"), index)
+    assert isinstance(found, Risk)
+    assert found.score().value == 0
+    assert found.cautions == (
+        "a newer answer (reduced mobility) is not final and was not used",
+        "a newer result (31 kg/m2, 21 Nov 2026) is not final and was not used",
+    )
+
+
 def test_hormones_of_more_than_a_year_ago_that_nobody_stopped_are_asked_about() -> None:
     found = asked(*BASE, taking("atc|G03CA03", 400))
     assert isinstance(found, NotScored)
