@@ -107,27 +107,33 @@ def reading(result: Result, analyte: Analyte, notes: Iterable[str] = ()) -> Read
     )
 
 
-Holds = Callable[[Chart, Fact, datetime], bool]
+Holds = Callable[[Chart, Fact, datetime], bool | None]
+"""Whether a fact counts; None where its date leaves that open."""
 
 
 class Ever(Feature[Reading[bool] | Missing]):
-    """Whether a code set was recorded and `holds`; the reading has the date of the newest such fact, if it has one."""
+    """Whether a code set was recorded and `holds`; the reading has the date of the newest such fact, if it has one.
 
-    def __init__(self, *codes: CodeSet, holds: Holds | None = None, needs: tuple[Need, ...]) -> None:
+    "not precise enough" where none surely holds, and the date of one leaves open whether it does.
+    """
+
+    def __init__(
+        self, *codes: CodeSet, holds: Holds | None = None, needs: tuple[Need, ...], only: Need | None = None
+    ) -> None:
+        """`only` is the need whose resources count, where the others are read for their dates."""
         self.codes = codes
         self.holds = holds
         self._needs = needs
+        self._counted = (only,) if only else None
 
     def needs(self) -> tuple[Need, ...]:
         return self._needs
 
     def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
-        holding = [
-            fact
-            for fact in recorded(chart, self.codes, self._needs, at)
-            if self.holds is None or self.holds(chart, fact, at)
-        ]
-        return newest_of(chart, holding)
+        facts = recorded(chart, self.codes, self._needs, at, self._counted)
+        if self.holds is None:
+            return newest_of(chart, facts)
+        return newest_surely(chart, [(fact, self.holds(chart, fact, at)) for fact in facts])
 
 
 def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
@@ -141,20 +147,43 @@ def newest_of(chart: Chart, facts: list[Fact]) -> Reading[bool] | Missing:
     return Reading(True, when=last, source=source, written=moment.written)
 
 
-def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: datetime) -> list[Fact]:
-    """Facts of the sets that count and are not after `at`.
+def newest_surely(chart: Chart, facts: Iterable[tuple[Fact, bool | None]]) -> Reading[bool] | Missing:
+    """The newest of the facts that surely count; Missing if there is none, or if it is open whether one does (None)."""
+    judged = list(facts)
+    found = newest_of(chart, [fact for fact, counts in judged if counts])
+    if isinstance(found, Reading):
+        return found
+    perhaps = newest_of(chart, [fact for fact, counts in judged if counts is None])
+    if isinstance(perhaps, Missing):
+        return perhaps
+    return Missing("not precise enough", perhaps.date, perhaps.when, perhaps.source, written=perhaps.written)
 
-    Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
+
+def recorded(
+    chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: datetime, only: tuple[Need, ...] | None = None
+) -> list[Fact]:
+    """Facts of the sets that the needs (or `only` some of them) ask for, that count and are not after `at`.
+
+    An Observation counts only where a need asks for Observations of its set: its code is a question, and the answer may
+    be no. Condition: not refuted, not entered in error. Procedure: completed, in progress or stopped. Encounter: begun.
     Raises DataUnavailable when a Procedure, Encounter or Observation of the sets could not be read.
     """
-    codes = tuple(codes)
+    codes, needs = tuple(codes), tuple(needs)
     if chart.lacks(_names(codes)):  # as for most sets and most patients
         return []
     if chart.unread:
         for need in needs:
             chart.facts("", need.key)  # what could not be read is not absent
-    found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
+    wanted = [(code_set.name, _asked_for(code_set, only or needs)) for code_set in codes]
+    found = [fact for name, kinds in wanted for fact in chart.facts(name) if fact.kind in kinds and _counts(fact)]
     return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+
+
+@lru_cache(maxsize=2048)
+def _asked_for(codes: CodeSet, needs: tuple[Need, ...]) -> frozenset[str]:
+    """The resource types of which a need asks for this set; one without codes asks for every one of its type."""
+    sets = [(need.resource_type, {one.name for one in need.codes}) for need in needs]
+    return frozenset(kind for kind, names in sets if not names or codes.name in names)
 
 
 @lru_cache(maxsize=512)
@@ -189,6 +218,17 @@ ACTIVE = frozenset({None, "active", "recurrence", "relapse"})
 
 
 def within_days(chart: Chart, fact: Fact, at: datetime, days: int) -> bool:
-    """Whether a dated fact may lie in the last `days`: its latest possible instant is what counts."""
+    """Whether a dated fact may lie in the last `days`: its latest possible instant is what counts, as befits a gate."""
     moment = chart.when(fact)
     return moment is not None and (at - moment.last).total_seconds() <= days * 86_400
+
+
+def surely_within_days(chart: Chart, fact: Fact, at: datetime, days: int) -> bool | None:
+    """Whether a dated fact lies in the last `days`, as befits what gives points; None where it may, or may not.
+
+    A day without a time is in a window of days when any hour of it is.
+    """
+    moment = chart.when(fact)
+    if moment is None or not within_days(chart, fact, at, days):
+        return False
+    return True if moment.day is not None or (at - moment.first).total_seconds() <= days * 86_400 else None

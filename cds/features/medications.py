@@ -86,7 +86,8 @@ class Taking(Feature[Reading[bool] | Missing]):
 def _recorded(chart: Chart, code_set: str, at: datetime) -> list[Fact]:
     """Facts of a set that stand at `at`: MedicationRequests and -Statements that are ordered or stated, and begun."""
     facts = [f for f in chart.facts(code_set) if f.kind in ("MedicationRequest", "MedicationStatement")]
-    return [f for f in facts if f.category not in NOT_ORDERED and _by(f.when, at) and _by(f.issued, at)]
+    begun = [f for f in facts if _by(f.when, at) and _by(f.issued, at) and _by(f.began, at)]
+    return [f for f in begun if f.category not in NOT_ORDERED]
 
 
 def _by(moment: When | None, at: datetime) -> bool:

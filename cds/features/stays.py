@@ -5,7 +5,9 @@ How a stay is made, since hospitals send it in pieces:
   Encounters has an inpatient class (IMP, ACUTE, NONAC), or when an emergency Encounter holds another: that is a
   hospital's Encounter with its emergency part. It came by the emergency department when one of them has class EMER.
 - Without `partOf`, an emergency visit that ends no more than six hours before an inpatient stay begins, begins no more
-  than six hours after, or overlaps it, belongs to it; inpatient stays that overlap are one.
+  than six hours after, or overlaps it, belongs to it; inpatient stays that overlap are one, and so are those of which
+  one begins no more than six hours after the end of the other: a transfer. How it was admitted is said by the first.
+- A stay of which only the month or year of its start is known is joined to no other.
 - Only Encounters that have begun by then count; one without a start, or with an unknown status, cannot be placed: it is
   not counted, and that is said.
 
@@ -33,13 +35,17 @@ BEGUN = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished", "
 OVER = frozenset({"finished", "discharged", "completed"})
 _NOT_BEGUN = frozenset({"planned", "cancelled", "entered-in-error"})
 _FROM_EMERGENCY = timedelta(hours=6)
+_TRANSFER = timedelta(hours=6)
 _JUST_ENDED = timedelta(days=1)
+_A_DAY = timedelta(hours=28)  # as long a span as a time without its offset may mean
 
 
 class Stay(Struct, frozen=True):
     """One stay: its Encounters, the outermost first, from when to when; `ended` is None while it is in progress.
 
-    `over` says that it is in the past although nobody wrote when it ended.
+    `over` says that it is in the past although nobody wrote when it ended. `admitting` are the Encounters that say how
+    the patient was admitted: the outermost, and the first of its parts if that began with it. `by_time` says that
+    nothing but the time makes an emergency visit part of it.
     """
 
     encounters: tuple[Fact, ...]
@@ -48,6 +54,13 @@ class Stay(Struct, frozen=True):
     over: bool
     inpatient: bool
     emergency: bool
+    admitting: frozenset[str]
+    by_time: bool = False
+
+    @property
+    def placed(self) -> bool:
+        """Whether its start is known to the day."""
+        return self.started.last - self.started.first <= _A_DAY
 
     @property
     def source(self) -> str:
@@ -89,7 +102,9 @@ class Stays(Feature[Hospitalizations]):
         dated = [_whole(group, group[0].when) for group in groups if group[0].when is not None]
         unplaced = [group[0] for group in groups if group[0].when is None]
         unplaced += [fact for fact in every if fact.status not in BEGUN | _NOT_BEGUN]
-        stays = tuple(_joined(sorted(dated, key=lambda stay: (stay.started.last, stay.source))))
+        dated.sort(key=lambda stay: (stay.started.last, stay.source))
+        loose = [stay for stay in dated if not stay.placed]
+        stays = (*loose, *_joined(stay for stay in dated if stay.placed))
         index = _index(chart.encounter_id, stays, at)
         others = tuple(stay for stay in stays if stay is not index)
         return Hospitalizations(index, others, sum(fact.coding.code in _HOSPITAL for fact in unplaced))
@@ -132,7 +147,10 @@ def _whole(group: Sequence[Fact], started: When) -> Stay:
     classes = [fact.coding.code for fact in group]
     hospital = first.coding.code == EMERGENCY and EMERGENCY in classes[1:]
     inpatient = hospital or not INPATIENT.isdisjoint(classes)
-    return Stay(tuple(group), started, first.ended, first.status in OVER, inpatient, EMERGENCY in classes)
+    began = [(fact.when, fact.source) for fact in group[1:] if fact.when is not None]
+    parts = [(when.last, source) for when, source in began if when.first <= started.last + _FROM_EMERGENCY]
+    admitting = frozenset((first.source, *(source for _, source in sorted(parts)[:1])))
+    return Stay(tuple(group), started, first.ended, first.status in OVER, inpatient, EMERGENCY in classes, admitting)
 
 
 def _joined(stays: Iterable[Stay]) -> Iterator[Stay]:
@@ -154,21 +172,30 @@ def _joined(stays: Iterable[Stay]) -> Iterator[Stay]:
 
 def _belong_together(one: Stay, later: Stay) -> bool:
     if one.inpatient:
-        at_the_door = later.emergency and later.started.first <= one.started.last + _FROM_EMERGENCY
-        return at_the_door or later.started.first < one.until
+        if later.emergency and _at_the_door(one, later):
+            return True
+        transferred = later.inpatient and one.ended is not None and later.started.first <= one.ended.last + _TRANSFER
+        return transferred or later.started.first < one.until
     return later.inpatient and later.started.first <= one.until + _FROM_EMERGENCY
+
+
+def _at_the_door(one: Stay, later: Stay) -> bool:
+    return later.started.first <= one.started.last + _FROM_EMERGENCY
 
 
 def _both(one: Stay, later: Stay) -> Stay:
     """Two parts of one stay, which begins when the inpatient part does."""
     outer, inner = (one, later) if one.inpatient else (later, one)
-    longest = max((one, later), key=lambda stay: stay.until)
-    ended = longest.ended if outer.ended or outer.over else None
+    closed = outer.ended is not None or outer.over
+    longest = max((one, later), key=lambda stay: (stay.until, not stay.over)) if closed else outer
+    came = [stay for stay in (one, later) if stay.emergency and (stay is one or _at_the_door(one, later))]
     return replace(
         outer,
         encounters=(*outer.encounters, *inner.encounters),
-        ended=ended,
-        emergency=one.emergency or later.emergency,
+        ended=longest.ended,
+        over=longest.over,
+        emergency=bool(came),
+        by_time=bool(came) and all(stay.by_time or not stay.inpatient for stay in came),
     )
 
 

@@ -8,7 +8,7 @@ known has no place in a window of hours. The window is an engineering choice.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import TypeVar
 
@@ -41,6 +41,7 @@ _LEVELS = ("alert", "new confusion", "voice", "pain", "unresponsive")
 ALERT = _LEVELS[0]
 _ALERT_GCS = 15
 _ROOM_AIR = 21.0
+_TOGETHER = timedelta(minutes=15)
 V = TypeVar("V")
 
 
@@ -130,7 +131,8 @@ class OxygenSupport(Feature[Reading[bool] | Missing]):
     """Whether the patient breathes supplemental oxygen, by flow, concentration, or a plain yes or no.
 
     A flow of 0, a concentration of 21 % or "no" is room air. Nothing charted is not room air: it is Missing. The newest
-    statement counts; of several of one instant, one of which says oxygen, that one.
+    statement counts, with those of the quarter of an hour before it: who breathes 40 % by a mask may have a flow of 0.
+    Oxygen in one of them is oxygen; else, one that cannot be understood is Missing.
     """
 
     def __init__(self, vitals: VitalSigns) -> None:
@@ -142,14 +144,17 @@ class OxygenSupport(Feature[Reading[bool] | Missing]):
 
     def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
         found = chart.read(self.vitals, at)
-        said = _newest(found, ("oxygen_flow", "oxygen_concentration", "on_oxygen"))
+        said = _newest(found, ("oxygen_flow", "oxygen_concentration", "on_oxygen"), _TOGETHER)
         if isinstance(said, Missing):
             return said
-        told = [(breathes, result) for result in said if (breathes := _breathes_oxygen(result)) is not None]
-        if len(told) < len(said):
-            return next(_unusable(result) for result in said if _breathes_oxygen(result) is None)
-        oxygen, result = max(told, key=lambda one: one[0])
-        return _reading(oxygen, result, found)
+        told = [(_breathes_oxygen(result), result) for result in said]
+        for oxygen, result in told:
+            if oxygen:
+                return _reading(True, result, found)
+        for oxygen, result in told:
+            if oxygen is None:
+                return _unusable(result)
+        return _reading(False, max(said, key=order), found)
 
 
 class Consciousness(Feature[Reading[str] | Missing]):
@@ -181,14 +186,14 @@ class Consciousness(Feature[Reading[str] | Missing]):
 GCS, ACVPU = "Glasgow Coma Scale", "ACVPU"
 
 
-def _newest(found: VitalSet, names: Sequence[str]) -> Sequence[Result] | Missing:
-    """The results of these parameters at the newest instant at which there is one; else why there is none."""
+def _newest(found: VitalSet, names: Sequence[str], together: timedelta = timedelta(0)) -> Sequence[Result] | Missing:
+    """The results of these parameters at the newest instant, or so long before; else why there is none."""
     results = [result for name in names if isinstance(result := found.found[name], Result)]
     if not results:
         missing = [why for name in names if isinstance(why := found.found[name], Missing)]
         return next((why for why in missing if why.why != "never recorded"), missing[0])
     last = max(result.at for result in results)
-    return [result for result in results if result.at == last]
+    return [result for result in results if result.at >= last - together]
 
 
 def _breathes_oxygen(result: Result) -> bool | None:

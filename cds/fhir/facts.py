@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from cds.fhir.codes import BARRED, Vocabulary
 from cds.fhir.encounters import kinds, part_of
-from cds.fhir.prescriptions import UNNAMED, course_ends, named, status, valid_until
+from cds.fhir.prescriptions import UNNAMED, course_begins, course_ends, named, status, valid_until
 from cds.fhir.resources import (
     Coding,
     Component,
@@ -242,14 +242,14 @@ def _medication(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
 def _prescribed(resource: Resource, coding: Coding) -> Fact:
     period = resource.effective_period
     taken = resource.authored_on or resource.effective_date_time or (period.start if period else None)
-    ends = [end for text in course_ends(resource) if (end := moment(text)) is not None]
     return Fact(
         kind=str(resource.resource_type),
         source=source_of(resource),
         coding=coding,
         when=moment(taken or resource.date_asserted),
         issued=moment(resource.date_asserted),
-        ended=_end(period) or max(ends, key=lambda end: end.last, default=None),
+        began=course_begins(resource),
+        ended=_end(period) or course_ends(resource),
         moment=moment(valid_until(resource)),
         status=status(resource),
         category=resource.intent,

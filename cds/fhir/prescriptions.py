@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from msgspec import Raw, Struct, ValidationError, json
 
 from cds.fhir.resources import CodeableConcept, Period, Resource
+from cds.fhir.times import When, when
 
 UNNAMED = "medication_unnamed"
 """The set of medications of which nobody can say what they are: their Medication is not in the chart."""
@@ -45,22 +46,33 @@ def status(resource: Resource) -> str | None:
     return "not-taken" if resource.do_not_perform else resource.status
 
 
-def course_ends(resource: Resource) -> tuple[str, ...]:
-    """Until when each dose is to be taken, as dates; none when any dose is open or nothing is said."""
-    ends = tuple(_bounds(resource.dosage_instruction))
-    return () if None in ends else tuple(end for end in ends if end)
+def course_begins(resource: Resource) -> When | None:
+    """When the first dose is to be taken; None when any dose may be taken at once."""
+    starts = [_moment(bounds.start) if bounds else None for bounds in _bounds(resource.dosage_instruction)]
+    known = [start for start in starts if start is not None]
+    return min(known, key=lambda start: start.first) if known and len(known) == len(starts) else None
 
 
-def _bounds(member: Raw) -> Iterable[str | None]:
-    """The end of each dosage that is bounded by a period: None for one that is open."""
+def course_ends(resource: Resource) -> When | None:
+    """Until when the last dose is to be taken; None when any dose with a period is open, or nothing is said."""
+    ends = [bounds.end for bounds in _bounds(resource.dosage_instruction) if bounds]
+    known = [] if None in ends else [end for text in ends if (end := _moment(text)) is not None]
+    return max(known, key=lambda end: end.last, default=None)
+
+
+def _moment(text: str | None) -> When | None:
+    return when(text) if text else None
+
+
+def _bounds(member: Raw) -> Iterable[Period | None]:
+    """The period by which each dosage is bounded, if it is by one."""
     try:
         dosages = _dosages.decode(member) if member else None
     except ValidationError:
         return
     for dosage in dosages or ():
         repeat = dosage.timing.repeat if dosage.timing else None
-        if repeat and repeat.bounds_period:
-            yield repeat.bounds_period.end
+        yield repeat.bounds_period if repeat else None
 
 
 def valid_until(resource: Resource) -> str | None:

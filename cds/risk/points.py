@@ -10,11 +10,11 @@ from cds.features.feature import Missing, Reading
 from cds.risk.estimate import Number, Refusal, Score
 from cds.risk.explanation import Contribution, Explanation
 from cds.risk.model import RiskModel
-from cds.risk.refusals import very_old
+from cds.risk.refusals import notes_of, very_old
 
 T = TypeVar("T")
-NOT_THERE = frozenset({"never recorded", "too old"})
-"""Why a search that was read answers "no": nothing is recorded, or only what no longer counts."""
+NOT_THERE = frozenset({"never recorded"})
+"""Why a search that was read answers "no": nothing is recorded. What is too old to count may hold still: ask."""
 
 
 class Item(Struct, frozen=True):
@@ -100,7 +100,8 @@ class PointsModel(RiskModel):
         return (Score(self.card.outcome, float(points), band=self.band(row, points)),)
 
     def cautions(self, row: Any) -> Sequence[str]:
-        return very_old(row.age)
+        """What must be said of any input, each once, and of an age beyond the studies."""
+        return (*dict.fromkeys(notes_of(row, row.answers())), *very_old(row.age))
 
     def explanation(self, row: Any) -> Explanation:
         """What each item gave, zeros too."""

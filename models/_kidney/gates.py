@@ -26,6 +26,8 @@ from cds import (
 from models._kidney.codes import CODES, NEPHROLOGY
 
 RECORDS = (CONDITIONS, PROCEDURES, ENCOUNTERS)
+DATED = (CONDITIONS, ENCOUNTERS)
+"""Diagnoses, and the encounters that date those without a date."""
 Found = Reading[bool] | Missing
 
 
@@ -51,8 +53,8 @@ def _old_enough(chart: Chart, fact: Fact, at: datetime) -> bool:
 TRANSPLANT = Ever(CODES["kidney_transplant"], needs=RECORDS)
 ESRD = Ever(CODES["esrd"], needs=RECORDS)
 AKI_DIAGNOSIS = Ever(CODES["aki"], holds=_acute, needs=RECORDS)
-CKD_DIAGNOSIS = Ever(CODES["ckd_stage_3_to_5"], holds=active, needs=(CONDITIONS, ENCOUNTERS))
-CKD_DIAGNOSIS_OLD = Ever(CODES["ckd_stage_3_to_5"], holds=_old_enough, needs=(CONDITIONS, ENCOUNTERS))
+CKD_DIAGNOSIS = Ever(CODES["ckd_stage_3_to_5"], holds=active, needs=DATED, only=CONDITIONS)
+CKD_DIAGNOSIS_OLD = Ever(CODES["ckd_stage_3_to_5"], holds=_old_enough, needs=DATED, only=CONDITIONS)
 PALLIATIVE = Ever(CODES["palliative_care"], holds=_active_or_recent, needs=RECORDS)
 DISEASE_SPECIFIC = Ever(CODES["disease_specific"], needs=RECORDS)
 

@@ -63,7 +63,7 @@ class Inputs(Predictors):
 
     deceased = Deceased()
     age = Age()
-    acute_hepatitis = Ever(CODES["acute_hepatitis"], holds=_acute, needs=(CONDITIONS, ENCOUNTERS))
+    acute_hepatitis = Ever(CODES["acute_hepatitis"], holds=_acute, needs=(CONDITIONS, ENCOUNTERS), only=CONDITIONS)
     cirrhosis = diagnosed("cirrhosis", active=False)
     ast = Latest(lab_series("ast", count=10), within=months(6))
     alt = Latest(lab_series("alt", count=10), within=months(6))

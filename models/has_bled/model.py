@@ -29,7 +29,6 @@ from cds import (
     read_code_sets,
     recorded_item,
     unsuited,
-    very_old,
 )
 from models._kidney import gates
 from models.has_bled.labile import TimeInRange
@@ -92,8 +91,7 @@ class HasBled(PointsModel):
 
     def cautions(self, row: Inputs) -> Sequence[str]:
         liver = () if isinstance(row.liver, Reading) else (LIVER,)
-        results = (*row.systolic.notes, *row.creatinine.notes)
-        return (NEVER_ALONE, *liver, *results, *very_old(row.age))
+        return (NEVER_ALONE, *liver, *super().cautions(row))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference | None:

@@ -12,9 +12,11 @@ from cds import (
     Predictors,
     Reading,
     newest_of,
+    newest_surely,
     reading,
     recorded,
     structs,
+    surely_within_days,
     unusable,
     within_days,
 )
@@ -135,7 +137,7 @@ class Replacement(Feature[Reading[bool] | Missing]):
 
     def read(self, chart: Chart, at: datetime) -> Reading[bool] | Missing:
         found = recorded(chart, self.codes, gates.RECORDS, at)
-        return newest_of(chart, [f for f in found if within_days(chart, f, at, WEEK.days)])
+        return newest_surely(chart, [(f, surely_within_days(chart, f, at, WEEK.days)) for f in found])
 
 
 class LongTermDialysis(Feature[Reading[bool] | Missing]):

@@ -96,6 +96,8 @@ def _refusals(row: AkiInputs) -> Iterator[Refusal]:
         yield Refusal("esrd", f"end-stage kidney disease recorded {row.esrd.date}")
     if isinstance(row.replacement, Reading):
         return
+    if row.replacement.why != "never recorded":
+        yield Refusal("ask", f"ask about: dialysis within 7 days (one of {row.replacement.date} is recorded)")
     if isinstance(row.creatinine, Missing):
         yield Refusal(f"creatinine-{row.creatinine.why.replace(' ', '-')}", creatinine_text(row.creatinine))
     elif isinstance(row.baseline, Missing) and isinstance(row.rise, Missing):

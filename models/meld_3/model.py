@@ -120,7 +120,7 @@ def _refusals(row: Inputs) -> Iterator[Refusal]:
     if isinstance(row.vitamin_k_antagonist, Reading):
         when = f" ({row.vitamin_k_antagonist.date})" if row.vitamin_k_antagonist.when else ""
         yield Refusal("vitamin-k-antagonist", f"a vitamin K antagonist such as warfarin{when} makes the INR invalid")
-    elif row.vitamin_k_antagonist.why not in (*NOT_THERE, "not read"):
+    elif row.vitamin_k_antagonist.why not in (*NOT_THERE, "too old", "not read"):
         known = f"{row.vitamin_k_antagonist.shown} {row.vitamin_k_antagonist.why}".strip()
         yield Refusal("ask", f"ask about: warfarin or another vitamin K antagonist ({known})")
     yield from _results(row)

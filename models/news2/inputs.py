@@ -1,6 +1,6 @@
 """What NEWS2 asks of a chart: seven parameters of one set of observations, and which SpO2 scale a clinician chose."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.resources import files
 
 from cds import (
@@ -34,7 +34,8 @@ class Scale2(Feature[Reading[bool] | Missing]):
     """Whether a clinician chose SpO2 scale 2, for a prescribed target of 88 to 92 %.
 
     That is so when the newest saturation score charted within a day is one of scale 2, or when an active Condition
-    carries a code that the site maps to `spo2_scale_2`. No diagnosis alone chooses it.
+    carries a code that the site maps to `spo2_scale_2`. No diagnosis alone chooses it, and neither does a score without
+    a value, such as one that says that the scale is not used. Scores on both scales of one time are "not stated".
     """
 
     codes = (CODES["spo2_scale_1"], CODES["spo2_scale_2"])
@@ -48,15 +49,26 @@ class Scale2(Feature[Reading[bool] | Missing]):
         standing = [fact for fact in two if fact.kind == "Condition" and fact.clinical_status in ACTIVE]
         if standing:
             return newest_of(chart, standing)
-        charted = [fact for fact in (*one, *two) if fact.kind == "Observation" and within_days(chart, fact, at, 1)]
-        newest = max(charted, key=_moment, default=None)
-        return newest_of(chart, [newest]) if newest is not None and newest in two else Missing("never recorded")
+        scores = [(fact.when, fact) for fact in (*one, *two) if fact.when is not None and _scored(fact)]
+        charted = [(when, fact) for when, fact in scores if within_days(chart, fact, at, 1)]
+        last = max((when.last for when, _ in charted), default=at)
+        newest = [(when, fact) for when, fact in charted if when.last == last]
+        chosen = [fact for _, fact in newest if fact in two]
+        if not chosen:
+            return Missing("never recorded")
+        if len(chosen) < len(newest):
+            return Missing("not stated", "scale 1 and scale 2 at one time", last, chosen[0].source)
+        if any(when.first < at - _DAY for when, _ in newest):
+            return Missing("not precise enough", when=last, source=chosen[0].source, written=newest[0][0].written)
+        return newest_of(chart, chosen)
 
 
-def _moment(fact: Fact) -> tuple[datetime, str]:
-    if fact.when is None:
-        raise ValueError("a fact within a day has its time")
-    return fact.when.last, fact.source
+_DAY = timedelta(days=1)
+
+
+def _scored(fact: Fact) -> bool:
+    valued = fact.value is not None or fact.text is not None or bool(fact.answer)
+    return fact.kind == "Observation" and fact.problem is None and valued
 
 
 class News2Row(Predictors):

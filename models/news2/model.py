@@ -91,8 +91,14 @@ def _saturation(row: News2Row) -> Item:
     """On scale 2 the points hang on oxygen too."""
     scale: equation.Scale = 2 if isinstance(row.scale_2, Reading) else 1
     oxygen = isinstance(row.oxygen, Reading) and row.oxygen.value
+    if isinstance(row.scale_2, Missing) and _unclear(row.scale_2):
+        return equation.saturation_item(row.scale_2, scale, oxygen=oxygen)
     saturation = row.oxygen if scale == 2 and isinstance(row.oxygen, Missing) else row.spo2
     return equation.saturation_item(saturation, scale, oxygen=oxygen)
+
+
+def _unclear(scale: Missing) -> bool:
+    return scale.why != "never recorded"
 
 
 def band(found: Sequence[Item]) -> str:
@@ -115,3 +121,6 @@ def _refusals(row: News2Row) -> Iterator[Refusal]:
         if len(missing) == len(PARAMETERS):
             yield Refusal("no-vitals", f"no vital signs in the last 4 hours: {told}")
         yield Refusal("vitals-incomplete", f"the set of vital signs of the last 4 hours is not complete: {told}")
+    if isinstance(row.scale_2, Missing) and _unclear(row.scale_2):
+        why = row.scale_2.shown or row.scale_2.why
+        yield Refusal("vitals-incomplete", f"ask: is a target of 88 to 92 % prescribed (SpO2 scale 2)? charted: {why}")

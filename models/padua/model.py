@@ -1,6 +1,6 @@
 """The Padua prediction score: points for the risk of venous thromboembolism in medical inpatients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,27 +30,32 @@ from cds import (
     measured_item,
     months,
     recorded_item,
+    surely_within_days,
     unsuited,
-    within_days,
 )
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def _active_cancer(chart: Chart, fact: Fact, at: datetime) -> bool:
+def _active_cancer(chart: Chart, fact: Fact, at: datetime) -> bool | None:
     """Said to be active, or, where no status says so, of six months."""
     if fact.clinical_status is not None:
         return fact.clinical_status in ACTIVE
-    return chart.when(fact) is None or within_days(chart, fact, at, 183)
+    return chart.when(fact) is None or surely_within_days(chart, fact, at, 183)
 
 
-def _acute(chart: Chart, fact: Fact, at: datetime) -> bool:
+def _acute(chart: Chart, fact: Fact, at: datetime) -> bool | None:
     """Of the last 30 days; undated, as long as it is not said to be over."""
-    return fact.clinical_status in ACTIVE if chart.when(fact) is None else within_days(chart, fact, at, 30)
+    return fact.clinical_status in ACTIVE if chart.when(fact) is None else surely_within_days(chart, fact, at, 30)
+
+
+def _diagnosed_when(holds: Callable[[Chart, Fact, datetime], bool | None], *names: str) -> Ever:
+    codes = (CONDITION_CODES[name] for name in names)
+    return Ever(*codes, holds=holds, needs=(CONDITIONS, ENCOUNTERS), only=CONDITIONS)
 
 
 def _acutely(*names: str) -> Ever:
-    return Ever(*(CONDITION_CODES[name] for name in names), holds=_acute, needs=(CONDITIONS, ENCOUNTERS))
+    return _diagnosed_when(_acute, *names)
 
 
 class Inputs(Predictors):
@@ -58,7 +63,7 @@ class Inputs(Predictors):
 
     deceased = Deceased()
     age = Age()
-    cancer = Ever(CONDITION_CODES["active_cancer"], holds=_active_cancer, needs=(CONDITIONS, ENCOUNTERS))
+    cancer = _diagnosed_when(_active_cancer, "active_cancer")
     thromboembolism = diagnosed("venous_thromboembolism", active=False)
     immobility = Answered("reduced_mobility", within=days(7))
     thrombophilia = diagnosed("thrombophilia", active=False)
@@ -127,4 +132,7 @@ _COLUMNS = {
 
 
 def _either(one: Reading[bool] | Missing, other: Reading[bool] | Missing) -> Reading[bool] | Missing:
-    return one if isinstance(one, Reading) else other
+    """Yes if one of them is; if neither, what has to be asked rather than what is not there."""
+    if isinstance(one, Reading) or (isinstance(other, Missing) and other.why == "never recorded"):
+        return one
+    return other

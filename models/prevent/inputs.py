@@ -46,7 +46,11 @@ class SocialDeprivation(Feature[Reading[int] | Missing]):
     def read(self, chart: Chart, at: datetime) -> Reading[int] | Missing:
         if not self.sent or "sdi" in chart.unread:
             return Missing("not read")
-        dated = [(moment.last, fact) for fact in recorded(chart, self.codes, (), at) if (moment := chart.when(fact))]
+        dated = [
+            (moment.last, fact)
+            for fact in recorded(chart, self.codes, self.needs(), at)
+            if (moment := chart.when(fact))
+        ]
         if not dated:
             return Missing("never recorded")
         last, fact = max(dated, key=lambda pair: (pair[0], pair[1].source))

@@ -114,6 +114,13 @@ def test_which_records_count(record: Json, answer: str) -> None:
     assert reason(*SCORED, record) == answer
 
 
+@pytest.mark.parametrize("code", ["46177005", "161665007", "105502003", "14669001", "77386006", "302497006"])
+def test_a_question_after_a_diagnosis_is_no_diagnosis(code: str) -> None:
+    """An Observation's code asks; whether the answer is yes stands in its value, which is no of all here."""
+    answered = resource("Observation", f"snomed|{code}", {"status": "final", "effectiveDateTime": ago(1)})
+    assert reason(*SCORED, answered | {"valueBoolean": False}) == "scored"
+
+
 def test_requests_goals_and_family_history_are_never_read() -> None:
     kinds = ("ServiceRequest", "Goal", "FamilyMemberHistory", "CarePlan")
     others = [resource(kind, "icd10cm|Z99.2", {"status": "active"}) for kind in kinds]

@@ -148,6 +148,11 @@ def test_kidney_replacement_is_stage_3_unless_it_is_long_term(resources: list[Js
     assert reason(*series([(1, 1.0), (3, 1.0)]), *resources) == expected
 
 
+@pytest.mark.parametrize("performed", ["2026", "2026-11"])
+def test_dialysis_of_an_unknown_day_is_asked_about(performed: str) -> None:
+    assert reason(creatinine(1.0, ago(0.1)), creatinine(1.0, ago(60)), procedure(DIALYSIS, performed)) == "ask"
+
+
 def test_dialysis_alone_is_stage_3_and_said_to_be_the_reason() -> None:
     risk = staged(procedure(DIALYSIS, ago(3)))
     assert stage(risk) == 3

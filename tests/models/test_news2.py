@@ -11,6 +11,7 @@ import pytest
 
 from cds import ALERT, Missing, NotScored, Outcome, Reading, Risk, hours, total
 from cds.features.admission import STAY_CODES
+from cds.features.feature import Why
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity
@@ -171,6 +172,14 @@ def test_scale_1_is_said_unless_a_clinician_chose_scale_2() -> None:
     assert not any("scale 1" in caution for caution in outcome(scale_2=True).cautions)
 
 
+@pytest.mark.parametrize("why", ["not stated", "not precise enough"])
+def test_a_scale_that_is_not_clear_is_asked_about_and_gives_no_points(why: Why) -> None:
+    refused = outcome(scale_2=Missing(why), spo2=88.0)
+    assert isinstance(refused, NotScored)
+    assert (refused.reason, "scale 2" in refused.text) == ("vitals-incomplete", True)
+    assert total(items(News2Row.given(AT, **(USUAL | {"scale_2": Missing(why), "spo2": 88.0})))) == 0
+
+
 def test_what_is_known_of_an_incomplete_set_needs_oxygen_for_scale_2_only() -> None:
     row = News2Row.given(AT, **(USUAL | {"oxygen": None, "spo2": 90.0}))
     assert total(items(row)) == 3
@@ -188,7 +197,7 @@ ONE, TWO = (f"{charts.SNOMED}|{code}" for code in ("1104311000000102", "11043210
 
 
 def charted(*lines: str) -> str:
-    table = "\n".join(["Observation | code | effective | status", *lines])
+    table = "\n".join(["Observation | code | effective | status | value | absent", *lines])
     return told(Scale2().read(chart(table, vocabulary=VOCABULARY), AT))
 
 
@@ -196,16 +205,34 @@ def charted(*lines: str) -> str:
     ("lines", "answer"),
     [
         ((), "never recorded"),
-        ((f"a | {TWO} | 2026-11-22T10:00:00Z | final",), "True from a"),
-        ((f"a | {TWO} | 2026-11-21T14:02:00Z | final",), "True from a"),
-        ((f"a | {TWO} | 2026-11-21T14:01:59Z | final",), "never recorded"),
-        ((f"a | {TWO} | 2026-11-22T10:00:00Z | preliminary",), "never recorded"),
-        ((f"a | {TWO} |  | final",), "never recorded"),
+        ((f"a | {TWO} | 2026-11-22T10:00:00Z | final | 3 |",), "True from a"),
+        ((f"a | {TWO} | 2026-11-22T10:00:00Z | final | 0 |",), "True from a"),
         (
-            (f"a | {TWO} | 2026-11-22T10:00:00Z | final", f"b | {ONE} | 2026-11-22T12:00:00Z | final"),
+            (
+                f"a | {TWO} | 2026-11-22T10:00:00Z | final | | http://terminology.hl7.org/CodeSystem/data-absent-reason|not-performed",
+            ),
             "never recorded",
         ),
-        ((f"a | {ONE} | 2026-11-22T10:00:00Z | final",), "never recorded"),
+        ((f"a | {TWO} | 2026-11-22T10:00:00Z | final | |",), "never recorded"),
+        ((f"a | {TWO} | 2026-11-21T14:02:00Z | final | 3 |",), "True from a"),
+        ((f"a | {TWO} | 2026-11-21T14:01:59Z | final | 3 |",), "never recorded"),
+        ((f"a | {TWO} | 2026-11-22 | final | 3 |",), "True from a"),
+        ((f"a | {TWO} | 2026-11 | final | 3 |",), "not precise enough"),
+        ((f"a | {TWO} | 2026-11-22T10:00:00Z | preliminary | 3 |",), "never recorded"),
+        ((f"a | {TWO} |  | final | 3 |",), "never recorded"),
+        (
+            (f"a | {TWO} | 2026-11-22T10:00:00Z | final | 3 |", f"b | {ONE} | 2026-11-22T12:00:00Z | final | 3 |"),
+            "never recorded",
+        ),
+        (
+            (f"a | {TWO} | 2026-11-22T10:00:00Z | final | 3 |", f"b | {ONE} | 2026-11-22T12:00:00Z | final | |"),
+            "True from a",
+        ),
+        (
+            (f"a | {TWO} | 2026-11-22T12:00:00Z | final | 3 |", f"b | {ONE} | 2026-11-22T12:00:00Z | final | 0 |"),
+            "not stated",
+        ),
+        ((f"a | {ONE} | 2026-11-22T10:00:00Z | final | 0 |",), "never recorded"),
     ],
 )
 def test_scale_2_is_what_was_charted_last_within_a_day(lines: tuple[str, ...], answer: str) -> None:

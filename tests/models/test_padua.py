@@ -7,8 +7,8 @@ import pytest
 
 from cds import NotScored, Risk
 from cds.risk.scoring import score_row
-from tests.charts import AT, Json, ago, lab, model, outcome
-from tests.models.score_charts import NO, YES, aged, answer, diagnosed
+from tests.charts import AT, Json, ago, concept, condition, lab, model, outcome
+from tests.models.score_charts import NO, YES, aged, answer, diagnosed, taking
 
 MOBILE, UNHURT = answer("reduced_mobility", NO), answer("trauma_or_surgery_within_a_month", NO)
 BMI = lab("39156-5", 24, "kg/m2", ago(20))
@@ -49,6 +49,11 @@ def test_1000_random_inputs_agree_with_a_second_implementation() -> None:
         assert found.score().band == ("high" if expected >= 4 else "low")
 
 
+def asked_whether(code: str) -> Json:
+    """An Observation whose code is a diagnosis, and whose answer is no."""
+    return lab(code, None, None, ago(1), valueCodeableConcept=concept(NO))
+
+
 @pytest.mark.parametrize(
     ("resources", "worth"),
     [
@@ -66,6 +71,8 @@ def test_1000_random_inputs_agree_with_a_second_implementation() -> None:
         ((diagnosed("icd10cm|I21.4", 3),), 1),
         ((diagnosed("icd10cm|I21.4", 40),), 0),
         ((diagnosed("icd10cm|I63.9", 3),), 1),
+        ((asked_whether("snomed|363346000"),), 0),
+        ((asked_whether("snomed|233604007"),), 0),
     ],
 )
 def test_what_each_item_is_worth(resources: tuple[Json, ...], worth: int) -> None:
@@ -103,6 +110,50 @@ def test_what_nobody_said_is_asked_for_by_name(resources: tuple[Json, ...], name
     assert found.reason == "ask"
     assert all(name in found.text for name in named)
     assert found.text.endswith("(3 points from the chart so far)")
+
+
+@pytest.mark.parametrize(
+    ("code", "onset", "clinical", "answer"),
+    [
+        ("icd10cm|I21.4", "2026", "active", "Acute myocardial infarction or ischaemic stroke"),
+        ("icd10cm|I21.4", "2026-10", "active", "Acute myocardial infarction or ischaemic stroke"),
+        ("icd10cm|I21.4", "2026-11", "active", 1),
+        ("icd10cm|I21.4", "2026-10-23", "active", 1),
+        ("icd10cm|I21.4", "2025", "active", 0),
+        ("icd10cm|J18.9", "2026", None, "Acute infection or rheumatological disorder"),
+        ("icd10cm|C50.9", "2026", None, "Active cancer"),
+        ("icd10cm|C50.9", "2026", "active", 3),
+        ("icd10cm|C50.9", "2026-06", None, 3),
+    ],
+)
+def test_a_date_that_leaves_open_whether_it_is_recent_is_asked_about(
+    code: str, onset: str, clinical: str | None, answer: str | int
+) -> None:
+    found = asked(*BASE, condition(code, onset, clinical))
+    if isinstance(answer, int):
+        assert isinstance(found, Risk)
+        assert found.score().value == answer
+    else:
+        assert isinstance(found, NotScored)
+        assert found.text == f"ask about: {answer} (0 points from the chart so far)"
+
+
+def test_newer_results_and_answers_that_are_not_final_are_said() -> None:
+    index = lab("39156-5", 31, "kg/m2", ago(1), status="preliminary")
+    found = asked(*BASE, answer("reduced_mobility", YES, 0.5, status="preliminary"), index)
+    assert isinstance(found, Risk)
+    assert found.score().value == 0
+    assert found.cautions == (
+        "a newer answer (reduced mobility) is not final and was not used",
+        "a newer result (31 kg/m2, 21 Nov 2026) is not final and was not used",
+    )
+
+
+def test_hormones_of_more_than_a_year_ago_that_nobody_stopped_are_asked_about() -> None:
+    found = asked(*BASE, taking("atc|G03CA03", 400))
+    assert isinstance(found, NotScored)
+    assert "Ongoing hormonal treatment" in found.text
+    assert points(*BASE, taking("atc|G03CA03", 400, "stopped")) == 0
 
 
 def test_adults_only() -> None:

@@ -130,10 +130,14 @@ def _refer(resource: Json, cell: str) -> None:
         resource["contained"] = [medication]
 
 
-def _dose(resource: Json, cell: str) -> None:
-    """Doses that end on these days, each of its own; "open" for one without an end."""
-    ends = [{} if end == "open" else {"end": end} for end in cell.split(" ")]
-    resource["dosageInstruction"] = [{"timing": {"repeat": {"boundsPeriod": end}}} for end in ends]
+def _dose(side: str) -> Writer:
+    """Doses that begin or end on these days, each of its own; "open" for one that does not say."""
+
+    def write(resource: Json, cell: str) -> None:
+        bounds = [{} if day == "open" else {side: day} for day in cell.split(" ")]
+        resource["dosageInstruction"] = [{"timing": {"repeat": {"boundsPeriod": one}}} for one in bounds]
+
+    return write
 
 
 WRITERS: dict[str, Writer] = {
@@ -179,7 +183,8 @@ WRITERS: dict[str, Writer] = {
     "authored": _member("authoredOn"),
     "asserted": _member("dateAsserted"),
     "do not perform": lambda resource, cell: resource.update(doNotPerform=cell == "true"),
-    "dose until": _dose,
+    "dose from": _dose("start"),
+    "dose until": _dose("end"),
     "dispense until": lambda resource, cell: resource.update(dispenseRequest={"validityPeriod": {"end": cell}}),
 }
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from cds import Answered, days
+from cds import Answered, Reading, days
 from cds.features.needs import template
 from cds.fhir.codes import Vocabulary
-from tests.spec.charts import AT, latest
+from tests.spec.charts import AT, chart, latest
 
 MOBILITY = Answered("reduced_mobility", within=days(7))
 VOCABULARY = Vocabulary(MOBILITY.codes)
@@ -49,6 +49,27 @@ def test_the_newest_answer_counts() -> None:
         """)
         == "False from newest"
     )
+
+
+@pytest.mark.parametrize(
+    ("effective", "status", "said_of_it"),
+    [
+        ("2026-11-22", "preliminary", True),
+        ("2026-11-20", "preliminary", False),
+        ("2026-11-22", "entered-in-error", False),
+        ("2026-11-23", "preliminary", False),
+    ],
+)
+def test_a_newer_answer_that_is_not_final_is_said(effective: str, status: str, said_of_it: bool) -> None:
+    table = f"""
+        Observation | effective   | code   | answer | status
+        used        | 2026-11-21  | {CODE} | {NO}   | final
+        newer       | {effective} | {CODE} | {YES}  | {status}
+        """
+    answer = MOBILITY.read(chart(table, vocabulary=VOCABULARY), AT)
+    assert isinstance(answer, Reading)
+    assert answer.value is False
+    assert answer.notes == (("a newer answer (reduced mobility) is not final and was not used",) if said_of_it else ())
 
 
 def test_an_unread_search_is_no_answer() -> None:

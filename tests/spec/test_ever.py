@@ -2,10 +2,10 @@
 
 import pytest
 
-from cds import CONDITIONS, ENCOUNTERS, PROCEDURES, Ever, Missing, Reading, within_days
+from cds import CONDITIONS, ENCOUNTERS, PROCEDURES, Ever, Missing, Need, Reading, surely_within_days, within_days
 from cds.errors import DataUnavailable
 from cds.fhir.chart import Chart
-from cds.fhir.codes import Vocabulary
+from cds.fhir.codes import CodeSet, Vocabulary
 from cds.fhir.identity import Identity
 from cds.fhir.resources import read_leniently
 from tests.spec.charts import AT, DIALYSIS, Json, chart, dated, latest, patient, rows, told
@@ -42,12 +42,40 @@ EVER = Ever(DIALYSIS, needs=(CONDITIONS, PROCEDURES, ENCOUNTERS))
         ("Encounter | type | status\none | http://snomed.info/sct|265764009 | planned", "never recorded"),
         ("Encounter | type | status\none | http://snomed.info/sct|265764009 | cancelled", "never recorded"),
         ("Encounter | type | status\none | http://snomed.info/sct|265764009 | arrived", "True from one"),
-        ("Observation | code\none | 11041-1", "True from one"),
-        ("Observation | code | status\none | 11041-1 | preliminary", "never recorded"),
+        ("Observation | code\none | 11041-1", "never recorded"),  # a question, and the answer may be no
     ],
 )
 def test_which_records_count(table: str, answer: str) -> None:
     assert latest(table, EVER) == answer
+
+
+LABS = Need("labs", "Observation", (DIALYSIS,))
+
+
+@pytest.mark.parametrize(
+    ("table", "answer"),
+    [
+        ("Observation | code\none | 11041-1", "True from one"),
+        ("Observation | code | status\none | 11041-1 | preliminary", "never recorded"),
+        ("Condition | onset\none | 2020-01-01", "True from one"),
+        ("Procedure | performed\none | 2020-01-01", "never recorded"),
+    ],
+)
+def test_what_no_need_asks_for_does_not_count(table: str, answer: str) -> None:
+    assert latest(table, Ever(DIALYSIS, needs=(CONDITIONS, LABS))) == answer
+
+
+def test_an_observation_of_another_set_is_not_asked_for() -> None:
+    other = Need("labs", "Observation", (CodeSet("other", ()),))
+    assert latest("Observation | code\none | 11041-1", Ever(DIALYSIS, needs=(CONDITIONS, other))) == "never recorded"
+
+
+def test_where_one_need_counts_the_others_are_read_all_the_same() -> None:
+    only = Ever(DIALYSIS, needs=(CONDITIONS, ENCOUNTERS), only=CONDITIONS)
+    visit = "Encounter | type\none | http://snomed.info/sct|265764009"
+    assert (latest(visit, EVER), latest(visit, only)) == ("True from one", "never recorded")
+    with pytest.raises(DataUnavailable):
+        latest(visit, only, unread=("encounters",))
 
 
 @pytest.mark.parametrize("kind", ["Condition", "Procedure"])
@@ -131,6 +159,25 @@ def test_a_conditions_status_that_cannot_be_read_counts_as_absent() -> None:
     ],
 )
 def test_a_record_lies_within_a_window_when_any_instant_of_it_may(performed: str, within: bool) -> None:
-    recent = Ever(DIALYSIS, holds=lambda c, f, at: within_days(c, f, at, 90), needs=())
+    recent = Ever(DIALYSIS, holds=lambda c, f, at: within_days(c, f, at, 90), needs=(PROCEDURES,))
     answer = recent.read(chart(f"Procedure | performed\none | {performed}"), AT)
     assert isinstance(answer, Reading if within else Missing)
+
+
+@pytest.mark.feature("Ever")
+@pytest.mark.parametrize(
+    ("performed", "answer"),
+    [
+        ("2026-08-24T14:02:00Z", "True from one"),
+        ("2026-08-24T14:01:59Z", "never recorded"),
+        ("2026-08-24", "True from one"),  # some hour of that day is within
+        ("2026-08-23", "never recorded"),
+        ("2026-10", "True from one"),
+        ("2026-08", "not precise enough"),
+        ("2026", "not precise enough"),
+        ("2026-07", "never recorded"),
+    ],
+)
+def test_what_gives_points_must_surely_lie_within_its_window(performed: str, answer: str) -> None:
+    recent = Ever(DIALYSIS, holds=lambda c, f, at: surely_within_days(c, f, at, 90), needs=(PROCEDURES,))
+    assert latest(f"Procedure | performed\none | {performed}", recent) == answer

@@ -178,6 +178,22 @@ def test_when_a_prescription_ends(dose_until: str, dispense_until: str, answer: 
 
 @pytest.mark.feature("Taking")
 @pytest.mark.parametrize(
+    ("dose_from", "answer"),
+    [
+        ("2026-11-22", "True from one"),  # it may be since this morning
+        ("2026-11-23", "never recorded"),  # not yet
+        ("2026-12", "never recorded"),
+        ("2026-12-01 2026-10-01", "True from one"),  # another dose from the beginning
+        ("2026-12-01 open", "True from one"),
+        ("soon", "True from one"),
+    ],
+)
+def test_when_a_prescription_begins(dose_from: str, answer: str) -> None:
+    assert taking(f"MedicationRequest | dose from\none | {dose_from}") == answer
+
+
+@pytest.mark.feature("Taking")
+@pytest.mark.parametrize(
     ("since", "to", "asserted", "answer"),
     [
         ("2026-10-01", "", "-", "True from one"),

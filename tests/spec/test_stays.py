@@ -140,6 +140,78 @@ def test_emergency_visits_without_the_one_that_led_to_the_admission(line: str, a
     assert (told(ACUTE.read(built, AT)), told(VISITS.read(built, AT))) == (acute, visits)
 
 
+FIRST = "a | IMP | finished | 2026-11-13T12:00:00Z | 2026-11-18T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("second", "length", "admissions"),
+    [
+        ("b | IMP | finished | 2026-11-18T12:00:00Z | 2026-11-22T08:00:00Z", "9 d from a", "0 from a"),
+        ("b | ACUTE | in-progress | 2026-11-18T18:00:00Z |", "9 d from a", "0 from a"),
+        ("b | IMP | finished | 2026-11-18T18:00:01Z | 2026-11-22T08:00:00Z", "4 d from b", "1 from b"),
+        ("b | AMB | finished | 2026-11-18T12:00:00Z | 2026-11-22T08:00:00Z", "never recorded", "never recorded"),
+    ],
+)
+def test_a_transfer_is_one_stay(second: str, length: str, admissions: str) -> None:
+    built = chart(stay(FIRST, second), vocabulary=VOCABULARY)
+    assert (told(LENGTH.read(built, AT)), told(ADMITTED.read(built, AT))) == (length, admissions)
+
+
+ADMISSION = "Encounter | class | status | begin | end | priority | part of"
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        (("a | IMP | finished | 2026-11-13 | 2026-11-18 | EM |", "b | IMP | in-progress | 2026-11-18 | | EL |"), True),
+        (("a | IMP | finished | 2026-11-13 | 2026-11-18 | EL |", "b | IMP | in-progress | 2026-11-18 | | EM |"), False),
+        (("a | IMP | in-progress | 2026-11-13 | | EL |", "b | ACUTE | finished | 2026-11-15 | | EM | a"), False),
+        (
+            (
+                "a | IMP | in-progress | 2026-11-13 | | |",
+                "b | ACUTE | finished | 2026-11-13 | | EM | a",
+                "c | ACUTE | finished | 2026-11-15 | | EL | a",
+            ),
+            True,
+        ),
+        (("a | IMP | in-progress | 2026-11-13 | | |", "c | ACUTE | finished | 2026-11-15 | | EL | a"), None),
+    ],
+)
+def test_the_first_part_says_how_a_patient_was_admitted(lines: tuple[str, ...], answer: bool | None) -> None:
+    found = ACUTE.read(chart("\n".join([ADMISSION, *lines]), vocabulary=VOCABULARY), AT)
+    assert (None if isinstance(found, Missing) else found.value) is answer
+
+
+@pytest.mark.parametrize(
+    ("part_of", "priority", "answer"),
+    [
+        ("", "EL", "not stated"),
+        ("", "", "True from now"),
+        ("", "EM", "True from now"),
+        ("now", "EL", "True from now"),  # the hospital says that they belong together
+    ],
+)
+def test_a_planned_admission_soon_after_an_emergency_visit_is_asked_about(
+    part_of: str, priority: str, answer: str
+) -> None:
+    ed = f"ed | EMER | finished | 2026-11-20T06:00:00Z | 2026-11-20T10:00:00Z | | {part_of}"
+    now = f"now | IMP | in-progress | 2026-11-20T12:00:00Z | | {priority} |"
+    assert latest("\n".join([ADMISSION, ed, now]), ACUTE, vocabulary=VOCABULARY) == answer
+
+
+@pytest.mark.parametrize("status", ["in-progress", "finished"])
+def test_a_stay_of_which_only_the_year_is_known_takes_no_other_with_it(status: str) -> None:
+    built = chart(stay(CAME_BY, f"old | IMP | {status} | 2026 |"), vocabulary=VOCABULARY)
+    earlier = ADMITTED.read(built, AT)
+    assert (told(LENGTH.read(built, AT)), told(earlier)) == ("2 d from now", "0 from now")
+    assert earlier.notes == ("1 hospital visit(s) without a date or a clear status were not counted",)
+
+
+def test_a_month_that_is_surely_before_the_admission_counts() -> None:
+    earlier = ADMITTED.read(chart(stay(CAME_BY, "old | IMP | finished | 2026-05 |"), vocabulary=VOCABULARY), AT)
+    assert (told(earlier), earlier.notes) == ("1 from now", ())
+
+
 def test_an_emergency_visit_that_led_to_an_earlier_admission_counts() -> None:
     before = stay(
         CAME_BY,
@@ -221,12 +293,23 @@ def test_a_visit_that_cannot_be_placed_is_said(line: str) -> None:
         ("2026-11-19T08:00:00Z", "11.9", "too old"),
         ("2026-11-22T15:00:00Z", "11.9", "never recorded"),
         ("2026-11-21T08:00:00Z", "119", "implausible"),
+        ("2026-11-21", "11.9", "11.9 g/dL from hb"),
+        ("2026-11-20", "11.9", "11.9 g/dL from hb"),  # the day of admission
+        ("2026-11", "11.9", "not precise enough"),
     ],
 )
 def test_the_last_result_of_the_stay(effective: str, value: str, answer: str) -> None:
     result = f"Observation | code | effective | value | unit\nhb | 718-7 | {effective} | {value} | g/dL"
     built = chart(stay(CAME_BY), result, vocabulary=VOCABULARY)
     assert told(LastOfStay(lab_series("hemoglobin")).read(built, AT)) == answer
+
+
+def test_a_result_of_an_earlier_visit_is_none_of_the_stay() -> None:
+    result = "Observation | code | effective | value | unit | encounter\nhb | 718-7 | 2026-11-21 | 11.9 | g/dL | "
+    visit = stay(CAME_BY, "before | AMB | finished | 2026-11-02 | 2026-11-02")
+    for encounter, answer in (("before", "never recorded"), ("now", "11.9 g/dL from hb")):
+        built = chart(visit, f"{result}Encounter/{encounter}", vocabulary=VOCABULARY)
+        assert told(LastOfStay(lab_series("hemoglobin")).read(built, AT)) == answer
 
 
 @pytest.mark.feature("FromService")
@@ -244,6 +327,13 @@ def test_from_which_service(code: str, answer: str) -> None:
     [
         (f"{PCS}|0DTJ4ZZ | 2026-11-21 | completed |", "True from one"),
         (f"{PCS}|0DTJ4ZZ | 2026-11-19 | completed |", "never recorded"),
+        (f"{PCS}|0DTJ4ZZ | 2026-11-20 | completed |", "True from one"),  # the day of admission
+        (f"{PCS}|0DTJ4ZZ | 2026-11-20T11:59:00Z | completed |", "never recorded"),
+        (f"{PCS}|0DTJ4ZZ | 2026-11 | completed |", "not precise enough"),
+        (f"{PCS}|0DTJ4ZZ | 2026 | completed |", "not precise enough"),
+        (f"{PCS}|0DTJ4ZZ | 2025 | completed |", "never recorded"),
+        (f"{PCS}|0DTJ4ZZ | 2026 | completed | Encounter/now", "True from one"),
+        (f"{PCS}|0DTJ4ZZ | 2026-11-21 | completed | Encounter/before", "never recorded"),
         (f"{PCS}|0DTJ4ZZ |  | completed | Encounter/now", "True from one"),
         (f"{PCS}|0DTJ4ZZ | 2026-11-21 | not-done |", "never recorded"),
         ("http://snomed.info/sct|430193006 | 2026-11-21 | completed |", "never recorded"),
@@ -251,7 +341,7 @@ def test_from_which_service(code: str, answer: str) -> None:
 )
 def test_a_coded_procedure_of_the_stay(line: str, answer: str) -> None:
     done = f"Procedure | code | performed | status | encounter\none | {line}"
-    built = chart(stay(CAME_BY), done, vocabulary=VOCABULARY)
+    built = chart(stay(CAME_BY, "before | AMB | finished | 2026-11-02 | 2026-11-02"), done, vocabulary=VOCABULARY)
     assert told(ProcedureInStay(STAY_CODES["coded_procedure"]).read(built, AT)) == answer
 
 

@@ -99,6 +99,27 @@ def test_one_set_is_of_one_stay(where: str, answer: str) -> None:
             ),
             "False from c",  # weaned
         ),
+        (
+            (
+                "c | 3150-6 | 2026-11-22T13:45:00Z | 40 | % | |",  # by a mask
+                "f | 3151-8 | 2026-11-22T14:00:00Z | 0 | L/min | |",
+            ),
+            "True from c",
+        ),
+        (
+            (
+                "c | 3150-6 | 2026-11-22T13:44:59Z | 40 | % | |",
+                "f | 3151-8 | 2026-11-22T14:00:00Z | 0 | L/min | |",
+            ),
+            "False from f",
+        ),
+        (
+            (
+                "c | 3150-6 | 2026-11-22T13:58:00Z | 40 | | |",
+                "f | 3151-8 | 2026-11-22T14:00:00Z | 0 | L/min | |",
+            ),
+            "unit not accepted",
+        ),
     ],
 )
 def test_oxygen(lines: tuple[str, ...], answer: str) -> None:
