@@ -22,6 +22,7 @@ from cds import (
     VitalSigns,
     hours,
     lab_series,
+    very_old,
 )
 from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
 
@@ -64,7 +65,7 @@ class Curb65(RiskModel):
         said = ["only for pneumonia acquired in the community, which is not checked", *notes_of(row, MEASURED)]
         if isinstance(row.consciousness, Reading) and row.consciousness.value not in (ALERT, "new confusion"):
             said.append(f"impaired consciousness ({row.consciousness.value}) counts as confusion")
-        return said
+        return [*said, *very_old(row.age)]
 
     def inputs(self, row: Curb65Row) -> Sequence[Input]:
         return worded_inputs(self, row)

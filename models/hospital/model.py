@@ -25,6 +25,7 @@ from cds import (
     days,
     lab_series,
     slug,
+    very_old,
 )
 from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
 from models.hospital import equation
@@ -65,7 +66,7 @@ class Hospital(RiskModel):
         return (Score(OUTCOME, points, band=band),)
 
     def cautions(self, row: HospitalRow) -> Sequence[str]:
-        said = notes_of(row, ("hemoglobin", "sodium", "admissions", "length_of_stay"))
+        said = [*notes_of(row, ("hemoglobin", "sodium", "admissions", "length_of_stay")), *very_old(row.age)]
         return [*said, "the bands of earlier admissions are those of 2016, which are UNVERIFIED here"]
 
     def inputs(self, row: HospitalRow) -> Sequence[Input]:

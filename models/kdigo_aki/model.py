@@ -18,6 +18,7 @@ from cds import (
     RiskModel,
     Score,
     spell,
+    very_old,
 )
 from models._kidney.acute import EXACT
 from models._kidney.refusals import person_refusals
@@ -118,6 +119,7 @@ def _cautions(row: AkiInputs) -> Iterator[str]:
     if isinstance(row.creatinine, Reading) and row.creatinine.value >= 4.0 and not stage:
         yield "creatinine of 4.0 mg/dL or more without a rise is not acute kidney injury by itself"
     yield from _of_records(row, stage)
+    yield from very_old(row.age)
 
 
 def _of_records(row: AkiInputs, stage: int) -> Iterator[str]:

@@ -17,6 +17,7 @@ from cds import (
     RiskModel,
     Score,
     spell,
+    very_old,
 )
 from models._kidney.equation import (
     a_stage,
@@ -146,6 +147,7 @@ def _cautions(row: CkdInputs) -> Iterator[str]:
     if isinstance(row.acr, Missing):
         yield f"albuminuria category not known: {acr_text(row.acr)}"
     yield from _of_cystatin(row)
+    yield from very_old(row.age)
     if isinstance(row.sustained_fall, Reading):
         yield (
             f"eGFR fell from {round_half_up(row.sustained_fall.value)} within a year, by 25% with a worse category "

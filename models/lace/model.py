@@ -21,6 +21,7 @@ from cds import (
     Score,
     days,
     slug,
+    very_old,
 )
 from models._points.items import Item, explained, notes_of, person_refusals, total, worded_inputs
 from models.lace import equation
@@ -54,7 +55,7 @@ class Lace(RiskModel):
         said = notes_of(row, ("length_of_stay", "emergency_visits"))
         if isinstance(row.length_of_stay, Reading) and row.length_of_stay.method:
             said.append("the stay is counted up to now")
-        return said
+        return [*said, *very_old(row.age)]
 
     def inputs(self, row: LaceRow) -> Sequence[Input]:
         return worded_inputs(self, row)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cds import ALERT, Explanation, Input, Missing, Reading, Reference, Refusal, RiskModel, Score
+from cds import ALERT, Explanation, Input, Missing, Reading, Reference, Refusal, RiskModel, Score, very_old
 from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
 from models.news2 import equation
 from models.news2.inputs import PARAMETERS, News2Row
@@ -37,7 +37,7 @@ class News2(RiskModel):
         ]
         if times and max(times) - min(times) > _SPREAD:
             said.append(f"one set, but measured from {min(times):%H:%M} to {max(times):%H:%M} UTC")
-        return said
+        return [*said, *very_old(row.age)]
 
     def exclusions(self, row: News2Row) -> Sequence[str]:
         return ("pregnancy",)
@@ -100,7 +100,7 @@ def band(items: Sequence[Item]) -> str:
 
 
 def _refusals(row: News2Row) -> Iterator[Refusal]:
-    yield from person_refusals(row, youngest=16)
+    yield from person_refusals(row, youngest=18)
     if isinstance(row.pregnancy, Reading):
         yield Refusal("pregnancy", "pregnant, or within 12 weeks of delivery: a maternity score is for that")
     if missing := unanswered(row, PARAMETERS):
