@@ -19,8 +19,8 @@ from cds import (
     spell,
     very_old,
 )
+from models._kidney.albuminuria import category
 from models._kidney.equation import (
-    a_stage,
     egfr_ckd_epi_2021,
     egfr_combined_2021,
     egfr_cystatin_2012,
@@ -107,7 +107,7 @@ _SEXES: Mapping[str, Any] = {"F": "female", "M": "male"}
 
 def standing(egfr: float, acr: Reading[float] | Missing) -> str:
     """KDIGO's categories and colour: "KDIGO G3a A2, orange (high risk)", or "KDIGO G3a, A not known"."""
-    g, a = g_stage(egfr), None if isinstance(acr, Missing) else a_stage(acr.value, acr.bound)
+    g, a = g_stage(egfr), None if isinstance(acr, Missing) else category(acr)
     colour = heat(g, a)
     return f"KDIGO {g}{f' {a}' if a else ', A not known'}{f', {colour}' if colour else ''}"
 

@@ -159,6 +159,30 @@ def test_a_bound_gives_the_category_that_it_proves(sent: str, a: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "unit", "a"),
+    [
+        (2.9, "mg/mmol", "A1"),
+        (3, "mg/mmol", "A2"),
+        (3.2, "mg/mmol", "A2"),
+        (3000, "ug/mmol", "A2"),
+        (30, "mg/mmol", "A2"),
+        (31, "mg/mmol", "A3"),
+        (28.3, "mg/g", "A1"),
+        (274, "mg/g", "A2"),
+    ],
+)
+def test_albuminuria_is_banded_in_the_unit_that_was_sent(value: float, unit: str, a: str) -> None:
+    """KDIGO's bands of the two units are each a little different: 3 mg/mmol are 26.5 mg/g."""
+    risk = staged(creatinine(1.9, ago(30)), acr(value, ago(20), unit))
+    assert f"KDIGO G3b {a}," in number(risk, EGFR).band
+    kfre = outcome(creatinine(1.9, ago(30)), acr(value, ago(20), unit))
+    assert isinstance(kfre, Risk)
+    assert model("kfre-4").standing(kfre.row) == f"KDIGO G3b, {a}"
+    [told] = [line for line in model("kdigo-ckd").inputs(risk.row) if line.name.startswith("Urine ACR")]
+    assert told.note == (f"{a} by the bands for mg/mmol, as sent" if value in (3, 3.2, 3000, 31) else "")
+
+
+@pytest.mark.parametrize(
     ("apart", "combined"), [(0.0, True), (30.0, True), (30.1, False)], ids=["same day", "30 days", "more than 30"]
 )
 def test_cystatin_c_is_combined_with_a_creatinine_of_within_thirty_days(apart: float, combined: bool) -> None:
