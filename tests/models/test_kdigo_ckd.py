@@ -247,6 +247,33 @@ def test_a_slope_leaves_out_what_was_taken_in_hospital() -> None:
     assert SLOPE not in names(staged(*series((30, 1.9), (400, 1.5)), ward, inside))
 
 
+OPERATION, TRANSPLANTED = "snomed|70536003", "icd10cm|Z94.0"
+
+
+@pytest.mark.parametrize(
+    ("transplant", "has_slope"),
+    [
+        ([procedure(OPERATION, ago(500))], False),  # two results of the new kidney
+        ([procedure(OPERATION, ago(900))], True),
+        ([condition(TRANSPLANTED, ago(500))], False),
+        ([condition(TRANSPLANTED, ago(100)), procedure(OPERATION, ago(900))], True),  # noted long after
+        ([condition(TRANSPLANTED, ago(100)), condition(TRANSPLANTED, ago(900))], True),  # at every visit
+        ([condition(TRANSPLANTED)], False),  # at any time
+    ],
+)
+def test_a_slope_is_of_one_kidney(transplant: list[Json], has_slope: bool) -> None:
+    values = series((30, 1.9), (430, 1.7), (800, 6.0))
+    assert SLOPE in names(staged(*values))
+    assert (SLOPE in names(staged(*values, *transplant))) is has_slope
+
+
+def test_a_fall_is_of_one_kidney() -> None:
+    values = series((5, 2.6), (30, 2.5), (330, 1.5))
+    fell = any(c.startswith("eGFR fell") for c in staged(*values).cautions)
+    since = any(c.startswith("eGFR fell") for c in staged(*values, procedure(OPERATION, ago(200))).cautions)
+    assert (fell, since) == (True, False)
+
+
 def test_rapid_progression_is_a_decline_of_more_than_five_a_year() -> None:
     kidney = model("kdigo-ckd")
     row = kidney.predictors.given(AT, age=60, sex="male", egfr=Reading(40.0, method="CKD-EPI 2021"))
