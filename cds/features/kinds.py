@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
 
+from msgspec import structs
+
 from cds.errors import DataUnavailable
 from cds.features.feature import Feature, Missing, Need, Reading, stamp
 from cds.features.results import Result, Series
@@ -154,7 +156,15 @@ def recorded(chart: Chart, codes: Iterable[CodeSet], needs: Iterable[Need], at: 
         for need in needs:
             chart.facts("", need.key)  # what could not be read is not absent
     found = [fact for code_set in codes for fact in chart.facts(code_set.name) if _counts(fact)]
-    return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+    known = [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+    return [fact if fact.ended is None else _abated(fact, at) for fact in known]
+
+
+def _abated(fact: Fact, at: datetime) -> Fact:
+    """A Condition without a clinical status that surely abated by `at` is resolved: its date says so."""
+    silent = fact.kind == "Condition" and fact.clinical_status is None and fact.problem is None
+    over = silent and fact.ended is not None and fact.ended.last <= at
+    return structs.replace(fact, clinical_status="resolved") if over else fact
 
 
 @lru_cache(maxsize=512)

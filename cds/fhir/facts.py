@@ -7,14 +7,7 @@ from msgspec import Struct, structs
 from cds.fhir.codes import BARRED, Vocabulary
 from cds.fhir.encounters import kinds, part_of
 from cds.fhir.prescriptions import UNNAMED, course_ends, named, status, valid_until
-from cds.fhir.resources import (
-    Coding,
-    Component,
-    Period,
-    Quantity,
-    Resource,
-    codings,
-)
+from cds.fhir.resources import Coding, Component, Period, Quantity, Resource, codings
 from cds.fhir.statuses import category, clinical, encounter_class, verification
 from cds.fhir.times import When, when
 
@@ -169,6 +162,7 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 category=category(resource.category),
                 clinical_status=clinical(resource.clinical_status),
                 verification=verification(resource.verification_status),
+                ended=moment(resource.abatement_date_time) or _end(resource.abatement_period),
             ),
         )
         for name, coding in vocabulary.hits(resource.code)
