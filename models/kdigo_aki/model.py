@@ -109,7 +109,7 @@ def _cautions(row: AkiInputs) -> Iterator[str]:
     if isinstance(row.replacement, Reading) and stage < 3:
         yield f"stage 3 because of dialysis on {row.replacement.date}, not by creatinine"
     if isinstance(row.baseline, Reading) and row.baseline.method != LOWEST:
-        yield f"no other creatinine within 7 days: compared with the {row.baseline.method}"
+        yield f"no lower creatinine within 7 days: compared with the {row.baseline.method}"
     usual, latest = row.usual, row.latest
     if isinstance(usual, Reading) and isinstance(latest, Reading) and not stage and latest.value >= 1.5 * usual.value:
         yield (

@@ -387,3 +387,10 @@ def test_the_course_is_every_outpatient_value() -> None:
     found = model("kdigo-ckd").measured(chart(*series((30, 1.9), (200, 1.7))), AT)
     assert found is not None
     assert [point.shown for point in found.points] == ["44", "38"]
+
+
+@pytest.mark.parametrize("repeated", [(), ((0.2, 3.0),)])
+def test_a_repeated_creatinine_does_not_explain_the_rise(repeated: tuple[tuple[float, float], ...]) -> None:
+    found = answer(*series(*repeated, (1.5, 3.0), (60, 1.0), (200, 1.0)))
+    assert isinstance(found, NotScored)
+    assert found.reason == "creatinine-rise"
