@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import lru_cache
 
+from msgspec import structs
+
 from cds.errors import DataUnavailable
 from cds.features.feature import Feature, Missing, Need, Reading, stamp
 from cds.features.results import Result, Series
@@ -176,7 +178,15 @@ def recorded(
             chart.facts("", need.key)  # what could not be read is not absent
     wanted = [(code_set.name, _asked_for(code_set, only or needs)) for code_set in codes]
     found = [fact for name, kinds in wanted for fact in chart.facts(name) if fact.kind in kinds and _counts(fact)]
-    return [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+    known = [fact for fact in found if (begun := fact.began or chart.when(fact)) is None or begun.first <= at]
+    return [fact if fact.ended is None else _abated(fact, at) for fact in known]
+
+
+def _abated(fact: Fact, at: datetime) -> Fact:
+    """A Condition without a clinical status that surely abated by `at` is resolved: its date says so."""
+    silent = fact.kind == "Condition" and fact.clinical_status is None and fact.problem is None
+    over = silent and fact.ended is not None and fact.ended.last <= at
+    return structs.replace(fact, clinical_status="resolved") if over else fact
 
 
 @lru_cache(maxsize=2048)

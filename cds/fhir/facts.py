@@ -173,6 +173,7 @@ def _condition(resource: Resource, vocabulary: Vocabulary) -> Sequence[Found]:
                 category=category(resource.category),
                 clinical_status=clinical(resource.clinical_status),
                 verification=verification(resource.verification_status),
+                ended=moment(resource.abatement_date_time) or _end(resource.abatement_period),
             ),
         )
         for name, coding in hits

@@ -115,6 +115,23 @@ class UnexplainedRise(Feature[Reading[float] | Missing]):
         return unexplained(chart.read(EXACT, at), at)
 
 
+class UnexplainedRiseOfWeek(UnexplainedRise):
+    """Such a rise of any creatinine of the last seven days: a repeat of it explains nothing."""
+
+    def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
+        return unexplained_in_week(chart.read(EXACT, at), at)
+
+
+def unexplained_in_week(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
+    """The usual creatinine from which the newest, or another of the last seven days, rose when it was measured."""
+    for n, creatinine in enumerate(series):
+        if n and at - creatinine.at > _WEEK:
+            break
+        if isinstance(found := unexplained(series[n:], at), Reading):
+            return found
+    return Missing("never recorded")
+
+
 def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
     """The usual creatinine from which the newest rose; `series` has nothing after `at`."""
     if len(series) < 2 or series[0].result.when.first < _LOOK_BACK.before(at):

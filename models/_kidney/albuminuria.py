@@ -22,7 +22,7 @@ from cds import (
     spell,
     structs,
 )  # fmt: skip
-from models._kidney.equation import acr_from_pcr
+from models._kidney.equation import a_stage, acr_from_pcr
 from models._kidney.gates import active
 
 ACR = lab_series("uacr", "uacr", "uacr_timed", key="uacr", count=10)
@@ -140,6 +140,20 @@ def _from_protein(chart: Chart, at: datetime, no_ratio: Missing) -> Reading[floa
         method=CONVERTED,
         notes=tuple(notes),
     )
+
+
+_PER_MMOL = frozenset({"mg/mmol", "ug/mmol", "mmol/mol"})
+
+
+def sent_per_mmol(acr: Reading[float]) -> bool:
+    """Whether the laboratory sent the ratio per mmol or mol of creatinine, and not per gram."""
+    conversion = ACR.analyte.conversion(acr.as_sent.partition(" ")[2], None)
+    return conversion is not None and conversion.unit in _PER_MMOL
+
+
+def category(acr: Reading[float]) -> str:
+    """KDIGO's category by the bands of the unit that was sent: 30 and 300 mg/g, or 3 and 30 mg/mmol."""
+    return a_stage(acr.value, acr.bound, molar=sent_per_mmol(acr))
 
 
 def in_both_units(acr: float) -> str:

@@ -25,6 +25,7 @@ from cds import (
     unusable,
 )  # fmt: skip
 from models._kidney.equation import egfr_ckd_epi_2021, g_stage
+from models._kidney.gates import KIDNEY_SINCE
 
 UNIT = "mL/min/{1.73_m2}"
 LOOK_BACK: LookBack = months(12)
@@ -225,17 +226,18 @@ class SustainedFall(Feature[Reading[float] | Missing]):
     """A fall of eGFR within 12 months that two results in a row confirm: 25 % with a worse category, or 15 and more.
 
     The value is the earlier eGFR from which it fell. Only CKD-EPI 2021 values are compared: another equation is another
-    number for the same kidney. The confirming result is of another day. NICE NG203 names the criterion.
+    number for the same kidney; so is another kidney, from a transplant on. The confirming result is of another day.
+    NICE NG203 names the criterion.
     """
 
     def needs(self) -> tuple[Need, ...]:
-        return _NEEDS
+        return (*_NEEDS, *KIDNEY_SINCE.needs())
 
     def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
         used = chart.read(EGFR, at)
         if isinstance(used, Missing) or used.when is None or used.method not in ("CKD-EPI 2021", _SAME_EQUATION):
             return Missing("never recorded")
-        first, last = LOOK_BACK.before(used.when), used.when - A_DAY
+        first, last = max(LOOK_BACK.before(used.when), chart.read(KIDNEY_SINCE, at)), used.when - A_DAY
         points = sorted((p for p in chart.read(POINTS, at) if p.ckd_epi_2021 and first <= p.at <= last), reverse=True)
         if len(points) < 2:
             return Missing("never recorded")

@@ -65,14 +65,21 @@ def g_stage(egfr: float) -> str:
     return "G5"
 
 
-def a_stage(acr: float, bound: str | None = None) -> str:
-    """KDIGO albuminuria category: A1 below 30 mg/g, A2 to 300, A3 above.
+MG_MMOL = 1 / 0.11312
+"""One mg/mmol in mg/g (creatinine 113.12 g/mol)."""
 
+
+def a_stage(acr: float, bound: str | None = None, *, molar: bool = False) -> str:
+    """KDIGO albuminuria category of a ratio in mg/g: A1 below 30 mg/g, A2 to 300, A3 above.
+
+    Of one that was sent per mmol (`molar`), by KDIGO's own bands for that unit: 3 and 30 mg/mmol, which are a little
+    lower (26.5 and 265 mg/g).
     Only "<30" and less and ">300" and more (or 3.4 and 30 mg/mmol) serve as bounds: what they leave open is A1 or A3.
     """
     if bound:
         return "A1" if bound == "at most" else "A3"
-    return "A1" if acr < 30 else "A2" if acr <= 300 else "A3"
+    low, high = (3 * MG_MMOL * (1 - 1e-12), 30 * MG_MMOL * (1 + 1e-12)) if molar else (30, 300)
+    return "A1" if acr < low else "A2" if acr <= high else "A3"
 
 
 def heat(g: str, a: str | None) -> str:

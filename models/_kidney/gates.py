@@ -1,6 +1,6 @@
 """What stops a kidney score or must be said beside it: transplant, dialysis, pregnancy, acute injury and their kin."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from cds import (
     ABSENT,
@@ -57,6 +57,31 @@ CKD_DIAGNOSIS = Ever(CODES["ckd_stage_3_to_5"], holds=active, needs=DATED, only=
 CKD_DIAGNOSIS_OLD = Ever(CODES["ckd_stage_3_to_5"], holds=_old_enough, needs=DATED, only=CONDITIONS)
 PALLIATIVE = Ever(CODES["palliative_care"], holds=_active_or_recent, needs=RECORDS)
 DISEASE_SPECIFIC = Ever(CODES["disease_specific"], needs=RECORDS)
+
+
+class KidneySince(Feature[datetime]):
+    """The instant after which every result is of the kidney of today: the last transplant, or the beginning of time.
+
+    A transplant whose operation is not in the chart was done by the first record of it. Without any date it may have
+    been done at any time: the instant is then `at`.
+    """
+
+    codes = (CODES["kidney_transplant"],)
+
+    def needs(self) -> tuple[Need, ...]:
+        return RECORDS
+
+    def read(self, chart: Chart, at: datetime) -> datetime:
+        found = recorded(chart, self.codes, RECORDS, at)
+        if not found:
+            return _ALWAYS
+        dated = [(fact.kind, moment.last) for fact in found if (moment := chart.when(fact)) is not None]
+        operations = [last for kind, last in dated if kind == "Procedure"]
+        return max(operations) if operations else min((last for _, last in dated), default=at)
+
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+KIDNEY_SINCE = KidneySince()
 
 
 class Dialysis(Feature[Found]):

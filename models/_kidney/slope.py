@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from cds import Chart, Feature, Missing, Need, Reading, Result, months
 from models._kidney.egfr import EGFR, course
+from models._kidney.gates import KIDNEY_SINCE
 
 UNIT = "mL/min/1.73 m² per year"
 _WINDOW, _RECENT, _A_YEAR = months(60), months(12), timedelta(days=365)
@@ -15,14 +16,15 @@ class EgfrSlope(Feature[Reading[float] | Missing]):
     """Change of eGFR in mL/min/1.73 m² per year, from at least three days over at least a year.
 
     Ordinary least squares on CKD-EPI 2021 values of outpatient creatinine (or reported so), the last of each day, of
-    the five years to `at`, the newest of the last twelve months. `method` says how many days over how long.
+    the five years to `at`, the newest of the last twelve months; after a transplant only those of the new kidney.
+    `method` says how many days over how long.
     """
 
     def needs(self) -> tuple[Need, ...]:
-        return EGFR.needs()
+        return (*EGFR.needs(), *KIDNEY_SINCE.needs())
 
     def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
-        since = _WINDOW.before(at)
+        since = max(_WINDOW.before(at), chart.read(KIDNEY_SINCE, at))
         days = {result.at.date(): (result, value) for result, value in course(chart, at) if result.when.first >= since}
         points = [days[day] for day in sorted(days)]
         if len(points) < 3 or points[-1][0].when.first < _RECENT.before(at):

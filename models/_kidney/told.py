@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from cds import Chart, Course, CoursePoint, Input, Missing, Reading
-from models._kidney.albuminuria import CONVERTED, in_both_units
+from models._kidney.albuminuria import CONVERTED, category, in_both_units
 from models._kidney.egfr import course
-from models._kidney.equation import round_half_up
+from models._kidney.equation import a_stage, round_half_up
 from models._kidney.words import acr_text, egfr_text
 
 EGFR_UNIT = "mL/min/1.73 m²"
@@ -29,8 +29,14 @@ def egfr_input(answer: Reading[float] | Missing) -> Input:
 def acr_input(answer: Reading[float] | Missing) -> Input:
     if isinstance(answer, Missing):
         return missing_input("Urine ACR", answer, acr_text(answer))
-    note = f"from {answer.as_sent}" if answer.method == CONVERTED else ""
+    note = f"from {answer.as_sent}" if answer.method == CONVERTED else _by_unit(answer)
     return found_input(f"Urine ACR ({answer.method})", f"{bounded(answer)}{in_both_units(answer.value)}", note, answer)
+
+
+def _by_unit(answer: Reading[float]) -> str:
+    """Said where KDIGO's bands for mg/mmol, the unit that was sent, give another category than those for mg/g."""
+    found = category(answer)
+    return f"{found} by the bands for mg/mmol, as sent" if found != a_stage(answer.value, answer.bound) else ""
 
 
 def bounded(answer: Reading[float]) -> str:

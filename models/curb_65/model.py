@@ -23,6 +23,7 @@ from cds import (
     measured_item,
     notes_of,
     unsuited,
+    very_old,
     without_answer,
 )
 
@@ -74,7 +75,7 @@ class Curb65(PointsModel):
         said = ["only for pneumonia acquired in the community, which is not checked", *notes_of(row, MEASURED)]
         if isinstance(row.consciousness, Reading) and row.consciousness.value not in (ALERT, "new confusion"):
             said.append(f"impaired consciousness ({row.consciousness.value}) counts as confusion")
-        return said
+        return [*said, *very_old(row.age)]
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:

@@ -41,6 +41,8 @@ HIGH = 2.67
 APART = timedelta(days=30)
 _TESTS = ("ast", "alt", "platelets")
 _NAMES = {"ast": "AST", "alt": "ALT", "platelets": "platelets"}
+FEWEST = 5.0
+"""A lower count (10⁹/L) is taken for one in a wrong unit, as 250 "/uL" is; the index would be called high for it."""
 _COUNT = "\N{MULTIPLICATION SIGN}10⁹/L"
 _REFERENCE = f"a person of 50 years with AST and ALT of 40 U/L and platelets of 250 {_COUNT}, whose index is 1.26"
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -145,6 +147,9 @@ def _refusals(row: Inputs) -> Iterator[Refusal]:
             yield lacking(_NAMES[name], answer, "6 months")
         elif answer.value <= 0:
             yield Refusal(f"{name}-zero", f"{_NAMES[name]} of 0 ({answer.date}): check the result")
+        elif name == "platelets" and answer.value < FEWEST:
+            sent = answer.as_sent or f"{answer.value:g} {_COUNT}"
+            yield Refusal("platelets-implausible", f"platelets {sent} ({answer.date}) is implausible: check the unit")
     if (dates := [a.when for name in _TESTS if isinstance(a := getattr(row, name), Reading) and a.when]) and (
         max(dates) - min(dates) > APART
     ):

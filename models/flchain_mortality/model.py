@@ -19,6 +19,7 @@ from cds import (
     TrainedModel,
     lab_series,
     months,
+    very_old,
 )
 
 AGES = (50, 95)
@@ -71,7 +72,7 @@ class FlchainMortality(TrainedModel):
 
     def cautions(self, row: Inputs) -> Sequence[str]:
         notes = row.creatinine.notes if isinstance(row.creatinine, Reading) else ()
-        return (DEMONSTRATION, *notes)
+        return (DEMONSTRATION, *notes, *very_old(row.age))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:

@@ -26,6 +26,7 @@ from cds import (
     no_stay,
     notes_of,
     unsuited,
+    very_old,
     without_answer,
 )
 from models.hospital import equation
@@ -75,7 +76,7 @@ class Hospital(PointsModel):
         return "high" if points >= HIGH else "intermediate" if points >= INTERMEDIATE else "low"
 
     def cautions(self, row: HospitalRow) -> Sequence[str]:
-        said = notes_of(row, ("hemoglobin", "sodium", "admissions", "length_of_stay"))
+        said = [*notes_of(row, ("hemoglobin", "sodium", "admissions", "length_of_stay")), *very_old(row.age)]
         return [*said, "the bands of earlier admissions are those of 2016, which are UNVERIFIED here"]
 
     @classmethod

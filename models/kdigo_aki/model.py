@@ -19,6 +19,7 @@ from cds import (
     Score,
     spell,
     unsuited,
+    very_old,
 )
 from models._kidney.acute import EXACT
 from models._kidney.told import found_input, missing_input, person_input
@@ -111,7 +112,7 @@ def _cautions(row: AkiInputs) -> Iterator[str]:
     if isinstance(row.replacement, Reading) and stage < 3:
         yield f"stage 3 because of dialysis on {row.replacement.date}, not by creatinine"
     if isinstance(row.baseline, Reading) and row.baseline.method != LOWEST:
-        yield f"no other creatinine within 7 days: compared with the {row.baseline.method}"
+        yield f"no lower creatinine within 7 days: compared with the {row.baseline.method}"
     usual, latest = row.usual, row.latest
     if isinstance(usual, Reading) and isinstance(latest, Reading) and not stage and latest.value >= 1.5 * usual.value:
         yield (
@@ -121,6 +122,7 @@ def _cautions(row: AkiInputs) -> Iterator[str]:
     if isinstance(row.creatinine, Reading) and row.creatinine.value >= 4.0 and not stage:
         yield "creatinine of 4.0 mg/dL or more without a rise is not acute kidney injury by itself"
     yield from _of_records(row, stage)
+    yield from very_old(row.age)
 
 
 def _of_records(row: AkiInputs, stage: int) -> Iterator[str]:

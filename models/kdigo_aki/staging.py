@@ -64,21 +64,22 @@ def worst(series: Sequence[Creatinine], at: datetime) -> Staged | None:
 def _staged(series: Sequence[Creatinine], n: int) -> Staged:
     """The nth creatinine: the baseline is the lowest of the seven days before, or after where recovery came first.
 
-    Without any, and for the newest only, it is the median of days 8 to 365 before.
+    Where none came in the seven days before, as was known when it was measured, the median of days 8 to 365 before
+    counts too: a repeat of tomorrow must not make a baseline of today's injury.
     """
     now = series[n]
     near = [c for m, c in enumerate(series) if m != n and abs(c.at - now.at) <= WEEK]
     lowest = min((c.value for c in near), default=None)
     rise, unit = _rise(series, n)
-    usual = usual_before(series) if n == 0 and all(c.at == now.at for c in near) else None
+    usual = None if any(c.at < now.at for c in near) else usual_before(series, n)
     if usual is not None and (lowest is None or usual < lowest):
         return Staged(now, usual, MEDIAN, rise, unit)
     return Staged(now, lowest, LOWEST if lowest is not None else "", rise, unit)
 
 
-def usual_before(series: Sequence[Creatinine]) -> float | None:
-    """The median of the values of days 8 to 365 before the newest."""
-    values = [c.value for c in series[1:] if WEEK < series[0].at - c.at <= _YEAR]
+def usual_before(series: Sequence[Creatinine], n: int = 0) -> float | None:
+    """The median of the values of days 8 to 365 before the nth, which is the newest unless told."""
+    values = [c.value for c in series[n + 1 :] if WEEK < series[n].at - c.at <= _YEAR]
     return median(values) if values else None
 
 

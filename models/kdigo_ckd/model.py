@@ -19,9 +19,10 @@ from cds import (
     Score,
     spell,
     unsuited,
+    very_old,
 )
+from models._kidney.albuminuria import category
 from models._kidney.equation import (
-    a_stage,
     egfr_ckd_epi_2021,
     egfr_combined_2021,
     egfr_cystatin_2012,
@@ -108,7 +109,7 @@ _SEXES: Mapping[str, Any] = {"F": "female", "M": "male"}
 
 def standing(egfr: float, acr: Reading[float] | Missing) -> str:
     """KDIGO's categories and colour: "KDIGO G3a A2, orange (high risk)", or "KDIGO G3a, A not known"."""
-    g, a = g_stage(egfr), None if isinstance(acr, Missing) else a_stage(acr.value, acr.bound)
+    g, a = g_stage(egfr), None if isinstance(acr, Missing) else category(acr)
     colour = heat(g, a)
     return f"KDIGO {g}{f' {a}' if a else ', A not known'}{f', {colour}' if colour else ''}"
 
@@ -149,6 +150,7 @@ def _cautions(row: CkdInputs) -> Iterator[str]:
     if isinstance(row.acr, Missing):
         yield f"albuminuria category not known: {acr_text(row.acr)}"
     yield from _of_cystatin(row)
+    yield from very_old(row.age)
     if isinstance(row.sustained_fall, Reading):
         yield (
             f"eGFR fell from {round_half_up(row.sustained_fall.value)} within a year, by 25% with a worse category "

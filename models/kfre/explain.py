@@ -16,7 +16,8 @@ from cds import (
     structs,
     within,
 )
-from models._kidney.equation import a_stage, g_stage, round_half_up
+from models._kidney.albuminuria import category
+from models._kidney.equation import g_stage, round_half_up
 from models._kidney.told import (
     EGFR_UNIT,
     acr_input,
@@ -152,4 +153,4 @@ def with_changes(row: FourVariables, extra: Sequence[str], values: dict[str, flo
 
 def stages(egfr: float, acr: Reading[float]) -> str:
     """KDIGO's GFR and albuminuria categories: "G3b, A3"."""
-    return f"{g_stage(egfr)}, {a_stage(acr.value, acr.bound)}"
+    return f"{g_stage(egfr)}, {category(acr)}"

@@ -23,6 +23,7 @@ from cds import (
     no_stay,
     notes_of,
     unsuited,
+    very_old,
 )
 from models.lace import equation
 
@@ -67,7 +68,7 @@ class Lace(PointsModel):
         said = notes_of(row, ("length_of_stay", "emergency_visits"))
         if isinstance(row.length_of_stay, Reading) and row.length_of_stay.method:
             said.append("the stay is counted up to now")
-        return said
+        return [*said, *very_old(row.age)]
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:

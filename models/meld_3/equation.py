@@ -9,8 +9,7 @@ def terms(
 ) -> Mapping[str, float]:
     """Each term's share, in points; bilirubin and creatinine in mg/dL, sodium in mmol/L, albumin in g/dL.
 
-    Values are brought within the equation's limits. Kim et al., Gastroenterology 2021;161:1887; for adolescents
-    `female` is true whatever their sex (OPTN 2023).
+    Values are brought within the equation's limits. Kim et al., Gastroenterology 2021;161:1887.
     """
     ln_bilirubin = math.log(max(bilirubin, 1.0))
     ln_creatinine = math.log(min(max(creatinine, 1.0), 3.0))

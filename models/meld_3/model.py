@@ -1,4 +1,4 @@
-"""MELD 3.0 in people of 12 years and more with cirrhosis."""
+"""MELD 3.0 in adults with cirrhosis."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -88,12 +88,10 @@ def _value(answer: Reading[float] | Missing) -> float:
 
 
 def _terms(row: Inputs) -> Mapping[str, float]:
-    if isinstance(row.age, Missing):
-        raise TypeError("a row without age was not refused")
     woman = isinstance(row.sex, Reading) and row.sex.value == "female"
     creatinine = 3.0 if isinstance(row.dialysis_twice, Reading) else _value(row.creatinine)
     return terms(
-        woman or row.age.value < 18,
+        woman,
         _value(row.bilirubin),
         _value(row.sodium),
         _value(row.inr),
@@ -104,16 +102,18 @@ def _terms(row: Inputs) -> Mapping[str, float]:
 
 def _shown(row: Inputs, name: str) -> str:
     if name == "sex":
-        return row.sex.value if isinstance(row.sex, Reading) else "not needed before 18"
+        return row.sex.value if isinstance(row.sex, Reading) else ""
     if name == "creatinine" and isinstance(row.dialysis_twice, Reading):
         return f"3 mg/dL ({row.dialysis_twice.method or 'dialysis twice in 7 days'})"
     answer = getattr(row, name.lower(), None)
-    return f"{answer.value:g} {answer.unit}".strip(" {}") if isinstance(answer, Reading) else ""
+    if isinstance(answer, Missing) or answer is None:
+        return ""
+    unit = "" if answer.unit.startswith("{") else answer.unit  # UCUM's annotation of a plain number, as of the INR
+    return f"{answer.value:g} {unit}".strip()
 
 
 def _refusals(row: Inputs) -> Iterator[Refusal]:
-    adult = isinstance(row.age, Reading) and row.age.value >= 18
-    if (person := unsuited(row.deceased, row.age, row.sex if adult else None, youngest=12)) is not None:
+    if (person := unsuited(row.deceased, row.age, row.sex)) is not None:
         yield person
     if isinstance(row.cirrhosis, Missing):
         yield Refusal("no-cirrhosis", "no cirrhosis is recorded: MELD 3.0 is for people with cirrhosis")

@@ -14,6 +14,7 @@ from cds import (
     notes_of,
     total,
     unsuited,
+    very_old,
     without_answer,
 )
 from models.news2 import equation
@@ -48,7 +49,7 @@ class News2(PointsModel):
         ]
         if times and max(times) - min(times) > _SPREAD:
             said.append(f"one set, but measured from {min(times):%H:%M} to {max(times):%H:%M} UTC")
-        return said
+        return [*said, *very_old(row.age)]
 
     def exclusions(self, row: News2Row) -> Sequence[str]:
         return ("pregnancy",)
@@ -112,7 +113,7 @@ def band(found: Sequence[Item]) -> str:
 
 
 def _refusals(row: News2Row) -> Iterator[Refusal]:
-    if (person := unsuited(row.deceased, row.age, youngest=16)) is not None:
+    if (person := unsuited(row.deceased, row.age, youngest=18)) is not None:
         yield person
     if isinstance(row.pregnancy, Reading):
         yield Refusal("pregnancy", "pregnant, or within 12 weeks of delivery: a maternity score is for that")

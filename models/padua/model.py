@@ -33,15 +33,9 @@ from cds import (
     surely_within_days,
     unsuited,
 )
+from models.padua.cancer import ActiveCancer
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-def _active_cancer(chart: Chart, fact: Fact, at: datetime) -> bool | None:
-    """Said to be active, or, where no status says so, of six months."""
-    if fact.clinical_status is not None:
-        return fact.clinical_status in ACTIVE
-    return chart.when(fact) is None or surely_within_days(chart, fact, at, 183)
 
 
 def _acute(chart: Chart, fact: Fact, at: datetime) -> bool | None:
@@ -63,7 +57,7 @@ class Inputs(Predictors):
 
     deceased = Deceased()
     age = Age()
-    cancer = _diagnosed_when(_active_cancer, "active_cancer")
+    cancer = ActiveCancer()
     thromboembolism = diagnosed("venous_thromboembolism", active=False)
     immobility = Answered("reduced_mobility", within=days(7))
     thrombophilia = diagnosed("thrombophilia", active=False)
@@ -102,6 +96,9 @@ class Padua(PointsModel):
             measured_item("body mass index", row.bmi, lambda bmi: int(bmi >= 30), "{:.3g} kg/m²".format),
             recorded_item("Ongoing hormonal treatment", row.hormones, 1),
         )
+
+    def cautions(self, row: Inputs) -> Sequence[str]:
+        return (*row.cancer.notes, *super().cautions(row))
 
     def band(self, row: Inputs, points: int) -> str:
         return "high" if points >= 4 else "low"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cds import NotScored, Reading, Risk, Score
-from models._kidney.acute import EXACT, acute, unexplained
+from models._kidney.acute import EXACT, acute, unexplained_in_week
 from models.kdigo_aki.staging import LOWEST, MEDIAN, Unit, aki_stage, worst
 from tests.charts import (
     AT,
@@ -103,6 +103,10 @@ def test_each_criterion_on_both_sides_of_its_edge(
         ([(1, 3.0), (366, 1.0)], 3, MEDIAN),
         ([(1, 1.0), (3, 3.1)], 3, LOWEST),  # recovery seen first
         ([(1, 1.4), (8, 2.0)], 0, LOWEST),
+        ([(1.5, 3.0), (60, 1.0), (200, 1.0)], 3, MEDIAN),
+        ([(0.2, 3.0), (1.5, 3.0), (60, 1.0), (200, 1.0)], 3, MEDIAN),  # a repeat does not undo it
+        ([(0.2, 2.2), (1.5, 3.0), (60, 1.0), (200, 1.0)], 3, MEDIAN),
+        ([(1, 3.0), (7.1, 3.0), (60, 1.0), (200, 1.0)], 0, LOWEST),  # it rose before the last seven days
     ],
 )
 def test_the_baseline(values: Series, expected: int, method: str) -> None:
@@ -195,7 +199,7 @@ def test_a_stage_of_0_says_what_else_the_chart_holds() -> None:
 
 
 def test_a_plateau_above_the_usual_is_said() -> None:
-    risk = staged(*series([(1, 2.0), (4, 2.0), (30, 1.0), (60, 1.0)]))
+    risk = staged(*series([(1, 2.0), (4, 2.0), (8.5, 2.0), (30, 1.0), (60, 1.0)]))
     assert stage(risk) == 0
     assert any("2.0 times the median of days 8 to 365" in caution for caution in risk.cautions)
 
@@ -232,7 +236,7 @@ def test_the_gate_of_the_kidney_failure_equations_and_the_stage_never_disagree()
     seen = {"gate": 0, "rise": 0, "open": 0}
     for _ in range(1000):
         found = chart(*_random(random)).read(EXACT, AT)
-        rose, rise = acute(found, AT), unexplained(found, AT)
+        rose, rise = acute(found, AT), unexplained_in_week(found, AT)
         now = worst(found, AT)
         level = now.stage if now else 0
         week = AT - timedelta(days=7)

@@ -160,6 +160,30 @@ def test_a_bound_gives_the_category_that_it_proves(sent: str, a: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "unit", "a"),
+    [
+        (2.9, "mg/mmol", "A1"),
+        (3, "mg/mmol", "A2"),
+        (3.2, "mg/mmol", "A2"),
+        (3000, "ug/mmol", "A2"),
+        (30, "mg/mmol", "A2"),
+        (31, "mg/mmol", "A3"),
+        (28.3, "mg/g", "A1"),
+        (274, "mg/g", "A2"),
+    ],
+)
+def test_albuminuria_is_banded_in_the_unit_that_was_sent(value: float, unit: str, a: str) -> None:
+    """KDIGO's bands of the two units are each a little different: 3 mg/mmol are 26.5 mg/g."""
+    risk = staged(creatinine(1.9, ago(30)), acr(value, ago(20), unit))
+    assert f"KDIGO G3b {a}," in number(risk, EGFR).band
+    kfre = outcome(creatinine(1.9, ago(30)), acr(value, ago(20), unit))
+    assert isinstance(kfre, Risk)
+    assert model("kfre-4").standing(kfre.row) == f"KDIGO G3b, {a}"
+    [told] = [line for line in model("kdigo-ckd").inputs(risk.row) if line.name.startswith("Urine ACR")]
+    assert told.note == (f"{a} by the bands for mg/mmol, as sent" if value in (3, 3.2, 3000, 31) else "")
+
+
+@pytest.mark.parametrize(
     ("apart", "combined"), [(0.0, True), (30.0, True), (30.1, False)], ids=["same day", "30 days", "more than 30"]
 )
 def test_cystatin_c_is_combined_with_a_creatinine_of_within_thirty_days(apart: float, combined: bool) -> None:
@@ -222,6 +246,33 @@ def test_a_slope_leaves_out_what_was_taken_in_hospital() -> None:
     ward = encounter("e1", "IMP", ago(201))
     inside = creatinine(1.7, ago(200), **during("e1"))
     assert SLOPE not in names(staged(*series((30, 1.9), (400, 1.5)), ward, inside))
+
+
+OPERATION, TRANSPLANTED = "snomed|70536003", "icd10cm|Z94.0"
+
+
+@pytest.mark.parametrize(
+    ("transplant", "has_slope"),
+    [
+        ([procedure(OPERATION, ago(500))], False),  # two results of the new kidney
+        ([procedure(OPERATION, ago(900))], True),
+        ([condition(TRANSPLANTED, ago(500))], False),
+        ([condition(TRANSPLANTED, ago(100)), procedure(OPERATION, ago(900))], True),  # noted long after
+        ([condition(TRANSPLANTED, ago(100)), condition(TRANSPLANTED, ago(900))], True),  # at every visit
+        ([condition(TRANSPLANTED)], False),  # at any time
+    ],
+)
+def test_a_slope_is_of_one_kidney(transplant: list[Json], has_slope: bool) -> None:
+    values = series((30, 1.9), (430, 1.7), (800, 6.0))
+    assert SLOPE in names(staged(*values))
+    assert (SLOPE in names(staged(*values, *transplant))) is has_slope
+
+
+def test_a_fall_is_of_one_kidney() -> None:
+    values = series((5, 2.6), (30, 2.5), (330, 1.5))
+    fell = any(c.startswith("eGFR fell") for c in staged(*values).cautions)
+    since = any(c.startswith("eGFR fell") for c in staged(*values, procedure(OPERATION, ago(200))).cautions)
+    assert (fell, since) == (True, False)
 
 
 def test_rapid_progression_is_a_decline_of_more_than_five_a_year() -> None:
@@ -345,3 +396,10 @@ def test_the_course_is_every_outpatient_value() -> None:
     found = model("kdigo-ckd").measured(chart(*series((30, 1.9), (200, 1.7))), AT)
     assert found is not None
     assert [point.shown for point in found.points] == ["44", "38"]
+
+
+@pytest.mark.parametrize("repeated", [(), ((0.2, 3.0),)])
+def test_a_repeated_creatinine_does_not_explain_the_rise(repeated: tuple[tuple[float, float], ...]) -> None:
+    found = answer(*series(*repeated, (1.5, 3.0), (60, 1.0), (200, 1.0)))
+    assert isinstance(found, NotScored)
+    assert found.reason == "creatinine-rise"

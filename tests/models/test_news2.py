@@ -163,8 +163,8 @@ def test_whom_it_is_not_for(values: dict[str, Any], reason: str) -> None:
     assert refused.reason == reason
 
 
-def test_sixteen_is_old_enough() -> None:
-    assert points(age=16) == 0
+def test_eighteen_is_old_enough() -> None:
+    assert points(age=18) == 0
 
 
 def test_scale_1_is_said_unless_a_clinician_chose_scale_2() -> None:

@@ -23,6 +23,24 @@ def test_a_clinical_status_that_cannot_be_understood_does_not_say_over(status: J
     assert reason(*SCORED, condition(DIALYSIS, day(2400), clinicalStatus=status)) == "dialysis"
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, "dialysis"),
+        ({"abatementDateTime": day(30)}, "scored"),
+        ({"abatementPeriod": {"start": day(40), "end": day(30)}}, "scored"),
+        ({"abatementPeriod": {"start": day(40)}}, "dialysis"),  # abating, and not over
+        ({"abatementDateTime": day(-30)}, "dialysis"),  # not yet
+        ({"abatementDateTime": "2026"}, "dialysis"),  # perhaps not yet
+        ({"abatementDateTime": day(30), "clinical": "active"}, "dialysis"),  # the status is what counts
+        ({"abatementDateTime": day(30), "clinicalStatus": {"text": "Active"}}, "dialysis"),
+        ({"abatementDateTime": day(30), "clinicalStatus": "active"}, "dialysis"),  # cannot be read
+    ],
+)
+def test_a_date_of_abatement_says_over_where_no_status_does(members: Json, expected: str) -> None:
+    assert reason(*SCORED, condition(DIALYSIS, day(100), **members)) == expected
+
+
 def test_a_resolved_status_beside_a_local_code_says_over() -> None:
     status = {"coding": [{"system": "urn:local", "code": "X"}, {"system": CLINICAL, "code": "resolved"}]}
     listed = condition(DIALYSIS, day(2400), category="problem-list-item", clinicalStatus=status)

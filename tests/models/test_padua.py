@@ -60,6 +60,12 @@ def asked_whether(code: str) -> Json:
         ((), 0),
         ((diagnosed("icd10cm|C50.9"),), 3),
         ((diagnosed("icd10cm|C50.9", clinical="remission"),), 0),
+        ((diagnosed("icd10cm|C50.9", 150, "remission"),), 3),
+        ((diagnosed("icd10cm|C50.9", 184, "remission"),), 0),
+        ((condition("icd10cm|C50.9", ago(900), "resolved", abatementDateTime=ago(100)),), 3),
+        ((condition("icd10cm|C50.9", ago(900), None, abatementDateTime=ago(300)),), 0),
+        ((diagnosed("icd10cm|C50.9", clinical="remission"), diagnosed("icd10cm|Z51.11", 100, None)), 3),
+        ((diagnosed("icd10cm|C50.9", clinical="remission"), diagnosed("icd10cm|Z51.11", 200, None)), 0),
         ((diagnosed("icd10cm|C50.9", 100, None),), 3),
         ((diagnosed("icd10cm|C50.9", 400, None),), 0),
         ((diagnosed("icd10cm|C44.91"),), 0),
@@ -77,6 +83,19 @@ def asked_whether(code: str) -> Json:
 )
 def test_what_each_item_is_worth(resources: tuple[Json, ...], worth: int) -> None:
     assert points(*BASE, *resources) == worth
+
+
+@pytest.mark.parametrize(("onset", "status"), [("2026", "remission"), (None, "resolved"), ("2026", None)])
+def test_a_cancer_that_may_be_of_six_months_is_asked_for(onset: str | None, status: str | None) -> None:
+    found = asked(*BASE, condition("icd10cm|C50.9", onset, status))
+    assert isinstance(found, NotScored)
+    assert "Active cancer" in found.text
+
+
+def test_beside_a_cancer_that_is_over_its_treatment_is_asked_for() -> None:
+    over, never = asked(*BASE, diagnosed("icd10cm|C50.9", clinical="remission")), asked(*BASE)
+    assert [len(answer.cautions) for answer in (over, never)] == [1, 0]
+    assert "chemotherapy" in over.cautions[0]
 
 
 def test_answers_are_worth_their_points() -> None:
