@@ -9,9 +9,11 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cds.cdshooks.service import ServiceSettings
 from cds.errors import SiteError
 from cds.settings import Settings
 from cds.site import load_site
+from cds.site.finding import services_found
 from cds.trust.clients import BackendRegistration, Client, SmartRegistration
 from cds.trust.refused import Reason
 from cds.web.metrics import Metrics
@@ -95,6 +97,29 @@ def test_every_metric_is_told() -> None:
     registry = Metrics(load_site()).registry
     families = {f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()}
     assert set(told) == families
+
+
+def test_every_setting_of_a_service_is_in_the_catalogue_with_its_default() -> None:
+    told = rows(section("docs/catalogue.md", "Beside `stage`", "`nephrotoxic-order` has"))
+    shared = set(ServiceSettings.model_fields) - {"stage"}
+    own = {
+        name: (f"`{service.id}`", default(name, field))
+        for service in services_found()
+        for name, field in service.settings_type.model_fields.items()
+        if name not in ServiceSettings.model_fields
+    }
+    for_all = {name: ("all", default(name, ServiceSettings.model_fields[name])) for name in shared}
+    assert {name: tuple(cells[:2]) for name, cells in told.items()} == own | for_all
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_for_a_new_service_is_shown_whole(page: Path) -> None:
+    shown = re.findall(r"`bedside new service [^`]+`", page.read_text(encoding="utf-8"))
+    assert [command for command in shown if " --model " not in command] == []
+
+
+def test_operations_says_that_the_gallery_is_public() -> None:
+    assert "`/models/ID` are **public**" in section("docs/operations.md", "## What strangers may read", "\n## ")
 
 
 def test_the_readmes_site_toml_is_one_that_serves(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """`bedside new`: the files of a new model or a new service, in a site's own folder."""
 
 import csv
-import importlib.util
-import keyword
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,17 +10,16 @@ import yaml
 
 from cds.cli import scaffold
 from cds.cli.common import USAGE, out, stop, told
+from cds.cli.naming import class_name, free, refuse_clash, refuse_unknown_model
 from cds.cli.taking import Taken, from_joblib, from_skops
 from cds.features.labs import LAB_CODES
 from cds.fhir.units import analytes
 from cds.risk.model_card import SOURCE_ATTRIBUTES
-from cds.site.finding import add_portions
 
 app = typer.Typer(help="Write the files of a new model or a new service.", no_args_is_help=True)
 
 SiteFolder = Annotated[Path, typer.Option("--site", help="The site's folder. Default: this one.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(help="Its id: small letters, digits and dashes.")]
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
 @app.command("model", short_help="Write models/NAME/ with model.py, card.yaml and reference.csv.")
@@ -41,13 +37,14 @@ def new_model(
 
     A joblib file runs whatever it holds when it is opened: it is hashed first, and opened once you say it is yours.
     """
-    folder = _free("models", name, site)
     if joblib and skops:
         stop(USAGE, "write --from-joblib or --from-skops, not both")
     with told():
+        folder = free("models", name, site)
         taken = from_joblib(joblib, examples, mine=mine) if joblib else from_skops(skops, examples) if skops else None
-    folder.mkdir(parents=True)
     files = _trained(name, taken) if taken else _formula(name)
+    refuse_clash(name, class_name(name), files["model.py"])
+    folder.mkdir(parents=True)
     for file, content in files.items():
         (folder / file).write_text(content, encoding="utf-8")
         out.print(f"wrote {folder / file}")
@@ -66,39 +63,23 @@ def new_service(
     site: SiteFolder = Path(),
 ) -> None:
     """Write a service that shows a model's number on a card when a threshold of the model's card is crossed."""
-    file = _free("hooks", name, site).with_suffix(".py")
+    with told():
+        file = free("hooks", name, site).with_suffix(".py")
+        refuse_unknown_model(model)
     if file.exists():
         stop(USAGE, f"{file} is there already")
+    function = name.replace("-", "_")
+    content = scaffold.SERVICE.substitute(id=name, title=_title(name), function=function, model=model)
+    refuse_clash(name, function, content)
     file.parent.mkdir(parents=True, exist_ok=True)
-    title, function = _title(name), name.replace("-", "_")
-    content = scaffold.SERVICE.substitute(id=name, title=title, function=function, model=model)
     file.write_text(content, encoding="utf-8")
     out.print(f"wrote {file}")
     out.print(f'It is off until site.toml says [services.{name}] and stage = "shadow", or later "live".')
 
 
-def _free(package: str, name: str, site: Path) -> Path:
-    """Where the new one goes. The command ends for a name that cannot be, or that is taken here or among ours."""
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        stop(USAGE, f"{name}: an id is small letters and digits, in words with dashes between: fib-4")
-    if not site.is_dir():
-        stop(USAGE, f"{site}: there is no such folder")
-    with told():
-        add_portions(site)
-    module = name.replace("-", "_")
-    folder = site / package / module
-    try:
-        taken = folder.exists() or importlib.util.find_spec(f"{package}.{module}") is not None
-    except ModuleNotFoundError:
-        taken = False
-    if taken:
-        stop(USAGE, f"{package}/{module} is there already")
-    return folder
-
-
 def _formula(name: str) -> dict[str, str]:
     inputs = {"age": "completed years on the day of the calculation", "creatinine": "in mg/dL, newest of 12 months"}
-    code = scaffold.FORMULA.substitute(id=name, cls=_class(name), title=_title(name))
+    code = scaffold.FORMULA.substitute(id=name, cls=class_name(name), title=_title(name))
     return {
         "model.py": code,
         "card.yaml": _card(name, "[]", inputs),
@@ -122,7 +103,7 @@ def _trained(name: str, taken: Taken) -> dict[str, str]:
         inputs[source] = words
     code = scaffold.TRAINED.substitute(
         id=name,
-        cls=_class(name),
+        cls=class_name(name),
         imports="\n".join(f"    {word}," for word in sorted(used, key=lambda word: (word[0].islower(), word))),
         features="".join(features),
         columns="\n".join(columns),
@@ -171,7 +152,3 @@ def _card(name: str, horizons: str, inputs: dict[str, str]) -> str:
 
 def _title(name: str) -> str:
     return name.replace("-", " ").capitalize()
-
-
-def _class(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("-"))

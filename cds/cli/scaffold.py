@@ -123,7 +123,10 @@ def _male(answer: Reading[str] | Missing) -> float:
 
 
 def _cell(text: str) -> float | str:
-    return float(text) if text.replace(".", "", 1).isdigit() else text
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -156,7 +159,23 @@ $attributes
 SERVICE = Template('''\
 """FILL IN when it speaks: $title, where something can be done."""
 
-from cds import Card, Coding, Guidance, HookCall, NotScored, Source, beside, hook, plain, shown_number, silence
+from textwrap import shorten
+
+from cds import (
+    SUMMARY_LIMIT,
+    Card,
+    Coding,
+    Guidance,
+    HookCall,
+    NotScored,
+    Source,
+    Threshold,
+    beside,
+    hook,
+    plain,
+    shown_number,
+    silence,
+)
 
 
 @hook(
@@ -177,8 +196,15 @@ def $function(call: HookCall) -> Guidance:
     if not crossed:
         return silence(outcome)
     source = Source(model.card.short_name, model.card.url, Coding(**model.card.topic))
-    summary = f"{model.card.short_name}: {shown_number(number)}. {crossed[-1].action}."
-    notes = beside(outcome, call.outcomes.values(), call.failed)
-    detail = "\\n".join(f"- {plain(note)}" for note in notes)
-    return Guidance((Card(summary, "info", source, detail=detail),))
+    whole = f"{model.card.short_name}: {shown_number(number)}. {max(crossed, key=_cut).action}."
+    summary = shorten(whole, SUMMARY_LIMIT - 1, placeholder=" …")
+    notes = [f"- {plain(note)}" for note in beside(outcome, call.outcomes.values(), call.failed)]
+    if summary.endswith("…"):
+        notes = [whole, "", *notes]
+    return Guidance((Card(summary, "info", source, detail="\\n".join(notes)),))
+
+
+def _cut(threshold: Threshold) -> float:
+    """Where it lies: of several that are crossed the highest speaks, in whatever order the card has them."""
+    return next(v for v in (threshold.percent, threshold.above, threshold.at_least) if v is not None)
 ''')

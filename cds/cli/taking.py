@@ -1,6 +1,5 @@
 """Takes in a trained pipeline: hashed first, opened once somebody vouches for it, and asked for golden vectors."""
 
-import csv
 import io
 import platform
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import typer
 from msgspec import Struct
 
 from cds.cli.common import UNSAFE, USAGE, err, stop
-from cds.risk.estimator import LIBRARY, Cell, Estimator, cells, no_classifier, unpickled
+from cds.risk.estimator import LIBRARY, Cell, Estimator, no_classifier, table, unpickled
 
 GOLDEN_ROWS, MADE_UP = 8, 200
 
@@ -86,10 +85,9 @@ def _taken(content: bytes, found: Any, name: str, examples: Path | None) -> Take
     try:
         golden = list(zip(rows, Estimator(found, columns).probabilities(rows), strict=True))
     except Exception as error:  # noqa: BLE001 - a pipeline may raise anything for rows that it was not made for
-        stop(
-            USAGE,
-            f"{name} does not answer for made-up numbers ({type(error).__name__}): give rows with --examples FILE",
-        )
+        asked = f"the rows of {examples.name}" if examples else "made-up numbers"
+        advice = "mend them" if examples else "give rows with --examples FILE"
+        stop(USAGE, f"{name} does not answer for {asked} ({type(error).__name__}): {advice}")
     artefact = {
         "file": "model.joblib",
         "sha256": sha256(content).hexdigest(),
@@ -113,12 +111,7 @@ def _numbered(found: Any) -> tuple[str, ...]:
 
 
 def _examples(file: Path, columns: Sequence[str]) -> list[dict[str, Cell]]:
-    try:
-        with file.open(encoding="utf-8", newline="") as opened:
-            rows = [cells(row, columns) for row in csv.DictReader(opened)]
-    except (OSError, KeyError) as error:
-        stop(USAGE, f"{file} cannot be read: {type(error).__name__} {error}")
-    return rows or stop(USAGE, f"{file} has no rows")
+    return [row for _, row in table(file, columns)] or stop(USAGE, f"{file} has no rows")
 
 
 def _made_up(columns: Sequence[str]) -> list[dict[str, Cell]]:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +17,8 @@ from cds.risk.artefact import Artefact
 
 LIBRARY = "scikit-learn"
 GOLDEN_TOLERANCE = 1e-9
+PROBABILITY = "probability"
+"""The column of golden vectors with what must come out."""
 
 Cell = float | str
 Columns = Mapping[str, Cell]
@@ -161,23 +163,35 @@ def _unfit(found: Any, artefact: Artefact) -> str:
 
 
 def _golden_fault(estimator: Estimator, file: Path, artefact: Artefact) -> str:
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-        vectors = [(cells(row, artefact.columns), float(row["probability"])) for row in rows]
-    except (OSError, KeyError, ValueError) as error:
-        return f"cannot be read: {type(error).__name__}"
-    if not vectors:
-        return "has no golden vector"
-    for line, (columns, expected) in enumerate(vectors, start=2):
-        (found,) = estimator.probabilities([columns])
+    vectors = list(table(file, (*artefact.columns, PROBABILITY)))  # its faults name the file themselves
+    for line, row in vectors:
+        expected = row.pop(PROBABILITY)
+        if isinstance(expected, str):
+            return f"line {line}: its probability is no number"
+        try:
+            (found,) = estimator.probabilities([row])
+        except Exception as error:  # noqa: BLE001 - a pipeline may raise anything for a row that it was not made for
+            return f"line {line}: the file does not answer: {type(error).__name__}"
         if not abs(found - expected) <= GOLDEN_TOLERANCE:
             return f"line {line}: the file gives {found!r} instead of {expected!r}"
-    return ""
+    return "" if vectors else "has no golden vector"
 
 
-def cells(row: Mapping[str, str], names: Sequence[str]) -> dict[str, Cell]:
-    """A line of golden vectors as columns: what reads as a number is one, anything else is a word."""
-    return {name: _cell(row[name]) for name in names}
+def table(file: Path, names: Sequence[str]) -> Iterator[tuple[int, dict[str, Cell]]]:
+    """The rows of a CSV with their lines: of `names` what reads as a number is one, anything else is a word.
+
+    Raises SiteError that names the file, and the line, of what is no such table.
+    """
+    try:
+        rows = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""))
+        if lacking := [name for name in names if name not in (rows.fieldnames or ())]:
+            raise SiteError(f"{file.name} has no column {', '.join(lacking)}")
+        for row in rows:
+            if None in row or None in row.values():  # as csv marks cells too many and too few
+                raise SiteError(f"{file.name} line {rows.line_num}: has not as many cells as its first line")
+            yield rows.line_num, {name: _cell(row[name]) for name in names}
+    except (OSError, ValueError, csv.Error) as error:
+        raise SiteError(f"{file.name} cannot be read: {type(error).__name__}") from None
 
 
 def _cell(text: str) -> Cell:

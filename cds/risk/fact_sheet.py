@@ -9,6 +9,9 @@ from cds.risk.model_card import ModelCard, Threshold
 from cds.risk.source_attributes import NOT_AVAILABLE, Attribute, attributes
 from cds.text import day_text
 
+SETTINGS = "Settings here"
+"""The heading under which a sheet tells how this site has set up the model."""
+
 
 class Section(Struct, frozen=True):
     heading: str
@@ -68,7 +71,7 @@ def _sections(card: ModelCard, model: RiskModel | None) -> Iterator[tuple[str, I
     yield "Thresholds", _cut_points(model.thresholds if model else card.thresholds)
     yield "Inputs", (f"{name}: {text}" for name, text in card.inputs.items())
     yield "Constants", (f"{name}: {text}" for name, text in card.constants.items())
-    yield "Settings here", _settings(model)
+    yield SETTINGS, _settings(model)
     yield "What was checked against what", card.checked
     yield "Published in", card.citation
     yield "Licence", (card.licence,)

@@ -213,9 +213,12 @@ def _deployed(
         unavailable[service.id] = f"{', '.join(missing)} is not set: [services.{service.id}] in site.toml"
         return None
     chosen = service.chosen(own)
-    if unknown := [name for name in chosen if name not in models and name not in unavailable]:
+    unknown = [name for name in chosen if name not in models and name not in unavailable]
+    if unknown and own.stage != "off":
         raise SiteError(f"service {service.id} wants {', '.join(unknown)}, which no folder of models/ has")
-    lacking = [f"{name}: {unavailable[name]}" for name in chosen if name not in models]
+    lacking = [
+        f"{name}: {unavailable.get(name, 'no folder of models/ has it')}" for name in chosen if name not in models
+    ]
     if own.stage == "off" or lacking:
         unavailable[service.id] = "; ".join(lacking) or "off"
         return None

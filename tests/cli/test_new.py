@@ -1,5 +1,6 @@
 """`bedside new` as a newcomer uses it: what it writes, what is then still missing, and from scaffold to card."""
 
+import ast
 import json
 import os
 import pickle
@@ -19,6 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
+from cds.cli import scaffold
 from cds.cli.main import app
 from tests.cli.command import AT, bedside
 
@@ -131,6 +133,15 @@ def test_from_the_scaffold_to_a_card(site: Path) -> None:
     assert card(site, calcium=9.0, albumin=4.0) == []
     assert card(site, calcium=9.0, albumin=None) == []
 
+    cuts = [
+        {"above": 13, "action": "Admit", "source": "the laboratory"},
+        {"above": 10.5, "action": "Repeat it " * 20, "source": "the laboratory"},
+    ]
+    fill_card(folder, thresholds=cuts)
+    assert card(site, calcium=14.0, albumin=4.0) == ["Corrected calcium: 14 mg/dL. Admit."]
+    (long,) = card(site, calcium=11.0, albumin=4.0)
+    assert (long.endswith(" …"), 120 < len(long) < 140) == (True, True)
+
 
 LOINC = {"calcium": "17861-6", "albumin": "1751-7"}
 UNIT = {"calcium": "mg/dL", "albumin": "g/dL"}
@@ -163,14 +174,56 @@ def card(site: Path, **values: float | None) -> list[str]:
     return [one["summary"] for one in json.loads(said.stdout)["cards"]]
 
 
-@pytest.mark.parametrize("name", ["Fib4", "fib_4", "4fib", "../fib", "fib-", "class", ""])
+NO_NAMES = ["Fib4", "fib_4", "4fib", "../fib", "fib-", "class", "", "none", "true", "is-not\n", "a" * 65]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_a_name_that_cannot_be_is_refused(site: Path, name: str) -> None:
     said = CliRunner().invoke(app, ["new", "model", "--site", str(site), "--", name])
     assert said.exit_code == 2
     assert not (site / "models").exists()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("model", "kfre"), ("service", "kidney-failure")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("model", "score"),
+        ("model", "inputs"),
+        ("model", "exception"),
+        ("service", "silence"),
+        ("service", "shown-number"),
+        ("service", "isinstance"),
+    ],
+)
+def test_a_name_that_its_own_file_needs_for_something_else_is_refused(site: Path, kind: str, name: str) -> None:
+    more = ["--model", "kfre-4"] if kind == "service" else []
+    said = CliRunner().invoke(app, ["new", kind, name, "--site", str(site), *more])
+    assert (said.exit_code, "take another id" in said.stderr) == (2, True)
+    assert not (site / "models").exists()
+    assert not (site / "hooks").exists()
+
+
+@pytest.mark.parametrize("model", ["no-such", "kfre", '",), x=print("ran"), y=("', "kfre-4\n", ""])
+def test_a_service_is_written_for_a_model_that_there_is(site: Path, model: str) -> None:
+    said = CliRunner().invoke(app, ["new", "service", "own", "--model", model, "--site", str(site)])
+    assert (said.exit_code, "there is no such model; there are " in said.stderr) == (2, True)
+    assert not (site / "hooks").exists()
+
+
+def test_a_service_that_is_off_does_not_stop_the_site_when_its_model_is_gone(site: Path) -> None:
+    bedside("new", "service", "own", "--model", "kfre-4", "--site", str(site))
+    file = site / "hooks" / "own.py"
+    file.write_text(file.read_text(encoding="utf-8").replace("kfre-4", "gone"), encoding="utf-8")
+    assert bedside("models", "--site", str(site)).returncode == 0
+    (site / "site.toml").write_text(f'{SITE}[services.own]\nstage = "shadow"\n', encoding="utf-8")
+    said = bedside("models", "--site", str(site))
+    assert (said.returncode, "service own wants gone, which no folder of models/ has" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("model", "kfre"), ("model", "kfre-4"), ("service", "kidney-failure"), ("service", "kidney-failure-risk")],
+)
 def test_what_is_there_is_not_written_over(site: Path, kind: str, name: str) -> None:
     more = ("--model", "kfre-4") if kind == "service" else ()
     said = bedside("new", kind, name, "--site", str(site), *more)
@@ -309,3 +362,33 @@ def test_examples_become_the_golden_vectors(site: Path, file: Path) -> None:
     assert bedside("new", "model", "team", *arguments).returncode == 0
     golden = (site / "models" / "team" / "golden.csv").read_text(encoding="utf-8").splitlines()
     assert [line.rpartition(",")[0] for line in golden] == ["age,sex,creatinine", "60.0,1.0,1.1", "40.0,0.0,0.8"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("50,1", "rows.csv line 2: has not as many cells as its first line"),
+        ("50,1,1.1,7", "rows.csv line 2: has not as many cells as its first line"),
+        ("50,1,\udce9", "rows.csv cannot be read: UnicodeDecodeError"),
+        ("50,1,abc", "team.joblib does not answer for the rows of rows.csv (ValueError): mend them"),
+        ("", "rows.csv has no rows"),
+    ],
+)
+def test_examples_that_cannot_be_read_are_told(site: Path, file: Path, rows: str, said: str) -> None:
+    examples = site / "rows.csv"
+    examples.write_text(f"age,sex,creatinine\n{rows}\n", encoding="utf-8", errors="surrogateescape")
+    arguments = ["--from-joblib", str(file), "--mine", "--examples", str(examples), "--site", str(site)]
+    done = CliRunner().invoke(app, ["new", "model", "team", *arguments])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (site / "models").exists()
+
+
+@pytest.mark.parametrize(("text", "cell"), [("-3", -3.0), ("1e-3", 0.001), ("2.5", 2.5), ("male", "male"), ("", "")])
+def test_a_cell_of_reference_rows_that_reads_as_a_number_is_one(text: str, cell: float | str) -> None:
+    code = scaffold.TRAINED.substitute(id="team", cls="Team", imports="    Missing,", features="", columns="")
+    made = ast.parse(code)
+    (kept,) = (node for node in made.body if isinstance(node, ast.FunctionDef) and node.name == "_cell")
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([kept], []), "model.py", "exec"), names)
+    assert names["_cell"](text) == cell

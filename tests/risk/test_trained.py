@@ -145,11 +145,17 @@ def test_another_python_is_told_and_does_not_stop(folder: Path) -> None:
         ("age,male,log_creatinine,probability\n65,0,0,0.5\n", "line 2: the file gives 0.0"),
         ("age,male,log_creatinine,probability\n65,0,0,nan\n", "line 2: the file gives 0.0"),
         ("age,male,log_creatinine,probability\n", "has no golden vector"),
-        ("age,male,probability\n65,0,0.5\n", "cannot be read: KeyError"),
+        ("age,male,probability\n65,0,0.5\n", "has no column log_creatinine"),
+        ("age,male,log_creatinine,probability\n65,0,\n", "line 2: has not as many cells as its first line"),
+        ("age,male,log_creatinine,probability\n\n65,0,0,0.5,1\n", "line 3: has not as many cells as its first line"),
+        ("age,male,log_creatinine,probability\n65,0,0,half\n", "line 2: its probability is no number"),
+        ("age,male,log_creatinine,probability\n65,man,0,0.5\n", "line 2: the file does not answer: ValueError"),
+        ("age,male,log_creatinine,probability\n65,0,0,0.5 \udce9\n", "cannot be read: UnicodeDecodeError"),
+        ("", "has no column age, male, log_creatinine, probability"),
     ],
 )
 def test_golden_vectors_that_do_not_come_out_stop_the_proof(folder: Path, golden: str, said: str) -> None:
-    (folder / "own.csv").write_text(golden, encoding="utf-8")
+    (folder / "own.csv").write_text(golden, encoding="utf-8", errors="surrogateescape")
     recard(folder, golden="own.csv")
     with pytest.raises(SiteError, match=f"own.csv {said}"):
         reference_rows(built(folder))

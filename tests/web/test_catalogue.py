@@ -10,7 +10,7 @@ from cds.site import load_site
 from tests.cdshooks.charts import kidney
 from tests.cdshooks.desk import SERVICE, Desk, site
 from tests.trust.ehr import BASE
-from tests.web.clinic import Clinic
+from tests.web.clinic import Clinic, clinic, hospital
 
 KFRE = "/models/kfre-4"
 
@@ -75,6 +75,8 @@ def test_a_server_for_clients_shows_them_without_a_token(open_desk: Callable[...
     page = get(at.desk, KFRE, host="cds.example.org")
     assert page.status_code == 200
     assert "each registered system may have others" in page.text
+    assert "Settings here" in get(open_desk(), KFRE).text
+    assert "Settings here" not in page.text
     assert get(at.desk, "/models", host="cds.example.org").status_code == 200
     assert get(at.desk, "/cds-services", host="cds.example.org").status_code == 401
 
@@ -95,6 +97,15 @@ def test_a_model_that_is_not_set_up_says_so(open_desk: Callable[..., Desk]) -> N
     page = get(desk, KFRE)
     assert page.status_code == 200
     assert "Not set up at this site" in page.text
+
+
+def test_a_model_that_is_set_up_for_a_client_alone_is_not_said_to_be_missing(open_desk: Callable[..., Desk]) -> None:
+    at = Clinic(open_desk, hospital(region="north-america"), clinic())
+    at.desk.state.swap(load_site(settings=at.desk.site.settings.model_copy(update={"models": {}})))
+    assert "kfre-4" not in at.desk.state.site.models
+    said = "Not set up at this site"
+    assert said not in get(at.desk, KFRE, host="cds.example.org").text
+    assert said in get(at.desk, "/models/pce-2013", host="cds.example.org").text
 
 
 def test_under_a_path_of_a_proxy_every_link_has_it(open_desk: Callable[..., Desk]) -> None:

@@ -6,13 +6,14 @@ Clinicians come from a card's source or from the app, auditors from outside of a
 from collections.abc import Mapping
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from msgspec import structs
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from cds.risk.fact_sheet import FactSheet
+from cds.risk.fact_sheet import SETTINGS, FactSheet
 from cds.risk.source_attributes import SCHEMA
 from cds.site import Site
 from cds.site.sheets import fact_sheets
@@ -61,10 +62,16 @@ class Catalogue:
         if self._site is not self._state.site:
             self._site, self._made = self._state.site, {}
             self._sheets = fact_sheets(self._site)
+            if self._clients_only:
+                self._sheets = {name: _without_settings(sheet) for name, sheet in self._sheets.items()}
+
+    @property
+    def _clients_only(self) -> bool:
+        return self._state.site.settings.trust == "clients"
 
     def _render(self, name: str, at: str) -> str:
         site = self._state.site
-        shared = {"root": at, "ready": frozenset(site.models), "own": site.settings.trust == "clients"}
+        shared = {"root": at, "ready": _ready(site), "own": self._clients_only}
         if not name:
             return _templates.get_template("gallery.html").render(sheets=tuple(self._sheets.values()), **shared)
         sheet = self._sheets[name]
@@ -74,6 +81,17 @@ class Catalogue:
 
     def _sent(self, page: str, status: int = 200) -> Response:
         return HTMLResponse(page, status, page_headers(None))
+
+
+def _ready(site: Site) -> frozenset[str]:
+    """The models that are set up here, for the site itself or for somebody whom it serves."""
+    served = (deployed for tenant in site.served() for deployed in tenant.services.values())
+    return frozenset(site.models).union(*(deployed.models for deployed in served))
+
+
+def _without_settings(sheet: FactSheet) -> FactSheet:
+    """The sheet for a reader who did not sign in, where others must: how a site is set up is not theirs to know."""
+    return structs.replace(sheet, sections=tuple(one for one in sheet.sections if one.heading != SETTINGS))
 
 
 def catalogue(state: State) -> list[Route]:
