@@ -87,7 +87,7 @@ def _suspected(facts: Sequence[Fact], group: str) -> tuple[str, ...]:
 
 
 def _unlisted(chart: Chart, at: datetime) -> tuple[str, ...]:
-    found = recorded(chart, (CodeSet(UNLISTED_CONDITION, ()),), (), at)
+    found = recorded(chart, (CodeSet(UNLISTED_CONDITION, ()),), (CONDITIONS,), at)
     many = "diagnosis has a code" if len(found) == 1 else "diagnoses have codes"
     return (f"{len(found)} {many} that no list here knows, and did not count",) if found else ()
 
