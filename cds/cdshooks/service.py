@@ -102,6 +102,8 @@ class HookService(Struct, frozen=True):
     usage_requirements: str = ""
     mutes: bool = False
     """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
+    never_rest: frozenset[str] = frozenset()
+    """Reasons for not scoring whose card is shown whatever was said of it before."""
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""
@@ -118,6 +120,7 @@ def hook(
     settings: type[ServiceSettings] = ServiceSettings,
     usage_requirements: str = "",
     mutes: bool = False,
+    never_rest: Iterable[str] = (),
 ) -> Callable[[ServiceFunction], HookService]:
     """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
 
@@ -130,7 +133,8 @@ def hook(
         raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")
 
     def made(answer: ServiceFunction) -> HookService:
-        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements, mutes)
+        asked, awake = tuple(models), frozenset(never_rest)
+        return HookService(id, hooks, title, description, asked, answer, settings, usage_requirements, mutes, awake)
 
     return made
 
