@@ -17,7 +17,7 @@ from cds.risk.model import RiskModel
 from cds.risk.snapshot import estimates, read_snapshot, snapshot
 
 FIFTH = 0.2 * (1 - 1e-9)
-"""A risk, or an input, that moves by this much of itself has moved; the rest is for 0.12 - 0.1, which is a little less than 0.02."""
+"""What moves by this much of itself has moved; the rest is for 0.12 - 0.1, which is a little less than 0.02."""
 
 Recall = Callable[[Whose, datetime], Awaitable[AnswerRecord | None]]
 """The answer to which a user last reacted since, as the ledger has it."""

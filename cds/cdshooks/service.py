@@ -8,10 +8,11 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
-from cds.cdshooks.context import FHIR_ID, HOOKS
+from cds.cdshooks.context import HOOKS
 from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
+from cds.fhir.identity import FHIR_ID
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 

@@ -1,9 +1,12 @@
 """Whose resource is it: one patient per chart, and any doubt about identity refuses the whole computation."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from cds.errors import WrongPatient
 from cds.fhir.resources import Reference, Resource
+
+FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 READ_TYPES = frozenset({
     "Observation", "Condition", "Procedure", "Encounter", "MedicationRequest", "MedicationStatement",

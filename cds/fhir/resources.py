@@ -132,6 +132,7 @@ class Resource(Component, frozen=True):
     authored_on: str | None = None
     intent: str | None = None
     do_not_perform: bool | None = None
+    ingredient: msgspec.Raw = ABSENT
     dosage_instruction: msgspec.Raw = ABSENT
     dispense_request: msgspec.Raw = ABSENT
     date_asserted: str | None = None
