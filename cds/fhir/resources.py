@@ -77,8 +77,12 @@ class Component(Element, frozen=True):
     modifier_extension: Any = None
 
 
+class Actor(Reference, frozen=True):
+    type: Any = None
+
+
 class Participant(Element, frozen=True):
-    actor: Reference | None = None
+    actor: Actor | None = None
 
 
 class Resource(Component, frozen=True):
