@@ -125,11 +125,11 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _suggestions(met: Sequence[Harmful]) -> Iterator[Suggestion]:
-    """To delete each draft that can be named: offered, never recommended."""
-    for order in met:
-        if order.draft.reference:
-            label = f"Delete the draft: {order.product}"
-            yield Suggestion(label, (Action("delete", label, resourceId=order.draft.reference),))
+    """To delete each draft that can be named, once: offered, never recommended."""
+    named = {order.draft.reference: order for order in reversed(met) if order.draft.reference}
+    for reference, order in reversed(named.items()):
+        label = f"Delete the draft: {order.product}"
+        yield Suggestion(label, (Action("delete", label, resourceId=reference),))
 
 
 def _detail(call: HookCall, met: Sequence[Harmful], reasons: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ class KidneyFailureSettings(ServiceSettings):
     models=("kfre-4", "kfre-6", "kfre-8"),
     settings=KidneyFailureSettings,
     mutes=True,
+    never_rest=("creatinine-rise",),
     usage_requirements=(
         "Every key is needed, from prefetch or from fhirServer, except upcr (needed only without uacr) and albumin, "
         "phosphate, bicarbonate and calcium, without which the 4-variable equation is used."

@@ -25,5 +25,6 @@ from hooks import _nephrotoxic as words
 def nephrotoxic_order(call: HookCall) -> Guidance:
     orders = words.harmful(call.drafts)
     if not orders:
-        return Guidance(reason="no-such-order")
+        known = all(draft.coded for draft in call.drafts)
+        return Guidance(reason="no-such-order" if known else "order-not-readable")
     return words.guidance(call, orders)

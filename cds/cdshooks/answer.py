@@ -183,12 +183,16 @@ def _advise_from(deployed: Deployed, filled: Filled, said: Answer, settings: Ser
 
 
 def _score(deployed: Deployed, chart: Chart, said: Answer) -> None:
-    """Run the models in turn; one that fails does not silence the others."""
+    """Run the models in turn; one that fails, be it in reading its inputs, does not silence the others."""
     for model in deployed.models.values():
         try:
             said.outcomes[model.id] = next(score(model, (chart,), said.at))
+        except DataUnavailable:
+            raise  # whose data, and whether there are any, is every model's matter
         except ModelFailed as fault:
             said.failed[model.id] = fault
+        except Exception as fault:  # noqa: BLE001 - as in `answer`
+            said.failed[model.id] = ModelFailed(f"{model.id} failed with {type(fault).__name__}", model.id, fault)
 
 
 def _digest(call: Call) -> str:

@@ -1,17 +1,16 @@
 """The hooks of the CDS Hooks library that services may hear, and what each requires of its context."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from cds.cdshooks.drafts import Draft, drafts_of, resources_in
+from cds.cdshooks.drafts import Draft, drafts_of, names_in, resources_in
 from cds.errors import MalformedRequest
-from cds.fhir.resources import Resource, unreadable
-
-FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+from cds.fhir.chart import Located
+from cds.fhir.identity import FHIR_ID, split
+from cds.fhir.resources import unreadable
 
 
 class _Members(Struct, gc=False, frozen=True, rename="camel"):
@@ -31,15 +30,15 @@ class Context(Struct, frozen=True):
     user_id: str | None = None
     patient_id: str | None = None
     encounter_id: str | None = None
-    proposed: tuple[Resource, ...] = ()
+    proposed: tuple[Located, ...] = ()
     selections: frozenset[str] | None = None
-    """The drafts that were selected just now, as "MedicationRequest/m1"; None where the hook tells none."""
+    """The names of the drafts that were selected just now, "MedicationRequest/m1" or a fullUrl; None for all."""
 
     @property
     def drafts(self) -> tuple[Draft, ...]:
         """The orders to look at: of order-select the selected ones, of order-sign all."""
         every = tuple(drafts_of(self.proposed))
-        return every if self.selections is None else tuple(d for d in every if d.reference in self.selections)
+        return every if self.selections is None else tuple(d for d in every if d.names & self.selections)
 
 
 class HookContext(Struct, frozen=True):
@@ -106,12 +105,24 @@ def _with_proposed(context: Context, values: dict[str, Any], members: HookContex
     name = next((name for name in ("draftOrders", "appointments") if name in members.kinds), None)
     if name is None:
         return context
-    chosen = frozenset(filter(_is_text, values["selections"])) if "selections" in members.kinds else None
-    return msgspec.structs.replace(context, proposed=resources_in(values[name], name, lenient), selections=chosen)
+    proposed = resources_in(values[name], name, lenient)
+    chosen = _selected(values["selections"], values[name], lenient) if "selections" in members.kinds else None
+    return msgspec.structs.replace(context, proposed=proposed, selections=chosen)
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _selected(selections: list[Any], bundle: dict[str, Any], lenient: bool) -> frozenset[str] | None:
+    """The names of what was selected; where one of them means no draft, nobody knows what was: `lenient` takes all.
+
+    Raises MalformedRequest for a selection that is no text, or that names no entry of draftOrders.
+    """
+    entries = names_in(bundle)
+    chosen = [{one, split(one)[1]} & entries if isinstance(one, str) else frozenset[str]() for one in selections]
+    if all(chosen):
+        return frozenset[str]().union(*chosen)
+    if lenient:
+        return None
+    path = f"context.selections[{next(n for n, names in enumerate(chosen) if not names)}]"
+    raise MalformedRequest(f"{path} names no resource of draftOrders", path)
 
 
 def _check_kinds(values: dict[str, Any], members: HookContext, lenient: bool) -> None:

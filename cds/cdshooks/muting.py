@@ -9,13 +9,15 @@ import msgspec
 
 from cds.cdshooks.answer import Answer, Deployed, quieten
 from cds.cdshooks.record import patient_key
+from cds.cdshooks.service import VARIANT_INPUTS
+from cds.features.feature import Missing, Reading
 from cds.ledger import AnswerRecord, ScoreRecord, Whose
 from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Score
 from cds.risk.model import RiskModel
-from cds.risk.snapshot import estimates
+from cds.risk.snapshot import estimates, read_snapshot, snapshot
 
 FIFTH = 0.2 * (1 - 1e-9)
-"""A risk that moves by this much of itself has moved; the rest is for 0.12 - 0.1, which is a little less than 0.02."""
+"""What moves by this much of itself has moved; the rest is for 0.12 - 0.1, which is a little less than 0.02."""
 
 Recall = Callable[[Whose, datetime], Awaitable[AnswerRecord | None]]
 """The answer to which a user last reacted since, as the ledger has it."""
@@ -38,7 +40,9 @@ def _may_rest(said: Answer, deployed: Deployed) -> bool:
     """Info at patient-view, from a service that allows it; a failed model is news."""
     calm = bool(said.cards) and all(card["indicator"] == "info" for card in said.cards)
     settled = said.error is None and not said.failed and deployed.settings.stage == "live"
-    return deployed.service.mutes and said.call.hook == "patient-view" and calm and settled
+    reasons = {outcome.reason for outcome in said.outcomes.values() if isinstance(outcome, NotScored)}
+    rests = deployed.service.mutes and reasons.isdisjoint(deployed.service.never_rest)
+    return rests and said.call.hook == "patient-view" and calm and settled
 
 
 def _messages(before: AnswerRecord) -> list[str]:
@@ -58,13 +62,38 @@ def _moved(before: AnswerRecord, said: Answer, deployed: Deployed) -> bool:
 
 
 def changed(then: ScoreRecord, now: Outcome, model: RiskModel) -> bool:
-    """Whether a model says something else now: a fifth more or less, across a threshold, for another reason."""
+    """Whether a model says something else now: a fifth more or less, across a threshold, for another reason.
+
+    Where it gives no number, its inputs are what may not have moved; but of a variant whose own inputs are missing,
+    since the number that is shown in its place is compared itself.
+    """
     reason = now.reason if isinstance(now, NotScored) else None
     if (then.version, then.reason) != (now.version, reason):
         return True
+    if isinstance(now, NotScored) and reason != VARIANT_INPUTS:
+        return _inputs_moved(then, now)
     pairs = list(zip(map(_number, then.estimates), map(_number, estimates(now)), strict=False))
     unlike = len(then.estimates) != len(estimates(now))
     return unlike or any(_far(a, b) or _crossed(a, b, model) for a, b in pairs)
+
+
+def _inputs_moved(then: ScoreRecord, now: NotScored) -> bool:
+    """Whether any input is another one: a fifth more or less, other words, or another result that cannot be used."""
+    before, after = (read_snapshot(row).answers for row in (then.row, snapshot(now, {})))
+    return before.keys() != after.keys() or any(_another(before[name], after[name]) for name in after)
+
+
+def _another(then: Reading[Any] | Missing, now: Reading[Any] | Missing) -> bool:
+    if isinstance(then, Missing) or isinstance(now, Missing):
+        return _unusable(then) != _unusable(now)
+    if (then.unit, then.bound) != (now.unit, now.bound):
+        return True
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (then.value, now.value))
+    return _by_a_fifth(then.value, now.value) if numbers else bool(then.value != now.value)
+
+
+def _unusable(answer: Reading[Any] | Missing) -> tuple[object, ...] | None:
+    return (answer.why, answer.shown, answer.when) if isinstance(answer, Missing) else None
 
 
 def _number(told: dict[str, Any]) -> Number:
@@ -77,7 +106,10 @@ def _far(then: Number, now: Number) -> bool:
     """Whether a number is another one: of something else, with another class or bound, or moved by a fifth."""
     if _about(then) != _about(now):
         return True
-    a, b = _size(then), _size(now)
+    return _by_a_fifth(_size(then), _size(now))
+
+
+def _by_a_fifth(a: float, b: float) -> bool:
     return abs(b - a) >= FIFTH * abs(a) if a else b != 0
 
 

@@ -201,8 +201,8 @@ def _check_others(call: Call, asked: set[str], identity: Identity) -> None:
             subject = subject_of(resource)
             if (subject is not None and subject.reference) or resource.resource_type == "Patient":
                 identity.check(resource, full_url)
-    for resource in call.context.proposed:  # a draft may not name anybody yet, but never somebody else
-        if subjects_of(resource):
+    for resource, _ in call.context.proposed:  # a draft may not name anybody yet, but never somebody else
+        if subjects_of(resource) or resource.resource_type == "Patient":
             identity.check(resource)
 
 

@@ -8,10 +8,11 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from cds.cdshooks.card import Action, Card, card_id
-from cds.cdshooks.context import FHIR_ID, HOOKS
+from cds.cdshooks.context import HOOKS
 from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
+from cds.fhir.identity import FHIR_ID
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 
@@ -102,6 +103,8 @@ class HookService(Struct, frozen=True):
     usage_requirements: str = ""
     mutes: bool = False
     """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
+    never_rest: frozenset[str] = frozenset()
+    """Reasons for not scoring whose card is shown whatever was said of it before."""
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""
@@ -118,6 +121,7 @@ def hook(
     settings: type[ServiceSettings] = ServiceSettings,
     usage_requirements: str = "",
     mutes: bool = False,
+    never_rest: Iterable[str] = (),
 ) -> Callable[[ServiceFunction], HookService]:
     """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
 
@@ -130,7 +134,8 @@ def hook(
         raise SiteError(f"service {id}: unknown hook {', '.join(unknown) or '(none)'}")
 
     def made(answer: ServiceFunction) -> HookService:
-        return HookService(id, hooks, title, description, tuple(models), answer, settings, usage_requirements, mutes)
+        asked, awake = tuple(models), frozenset(never_rest)
+        return HookService(id, hooks, title, description, asked, answer, settings, usage_requirements, mutes, awake)
 
     return made
 

@@ -1,9 +1,12 @@
 """Whose resource is it: one patient per chart, and any doubt about identity refuses the whole computation."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 from cds.errors import WrongPatient
-from cds.fhir.resources import Reference, Resource
+from cds.fhir.resources import Actor, Reference, Resource
+
+FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 READ_TYPES = frozenset({
     "Observation", "Condition", "Procedure", "Encounter", "MedicationRequest", "MedicationStatement",
@@ -30,13 +33,32 @@ def _subject(kind: str) -> str:
 
 
 def subjects_of(resource: Resource) -> tuple[Reference, ...]:
-    """The references to whom the resource is about, wherever its type keeps them."""
+    """The references to whom the resource is about, wherever its type keeps them.
+
+    Among participants they are those that are a Patient; where none surely is, those that may be one.
+    """
     direct = (resource.subject, resource.patient, resource.beneficiary)
     found = [reference for reference in direct if reference is not None]
     if not found and resource.participant:
-        actors = (p.actor for p in resource.participant if p.actor)
-        found = [actor for actor in actors if "Patient/" in (actor.reference or "")]
+        actors = [p.actor for p in resource.participant if p.actor]
+        surely = [actor for actor in actors if _is_patient(actor)]
+        return tuple(surely or filter(_may_be_patient, actors))
     return tuple(found)
+
+
+def _is_patient(actor: Actor) -> bool:
+    return "Patient/" in (actor.reference or "") or _type_of(actor) == "Patient"
+
+
+def _may_be_patient(actor: Actor) -> bool:
+    """Whether a participant may be a patient: a name of the Bundle or an identifier, and no type."""
+    named = (actor.reference or "").startswith("urn:") or (actor.identifier and not actor.reference)
+    return bool(named) and not _type_of(actor)
+
+
+def _type_of(actor: Actor) -> str:
+    """A type as its name; FHIR also allows the URL of its definition."""
+    return actor.type.rpartition("/")[2] if isinstance(actor.type, str) else ""
 
 
 def subject_of(resource: Resource) -> Reference | None:

@@ -77,8 +77,12 @@ class Component(Element, frozen=True):
     modifier_extension: Any = None
 
 
+class Actor(Reference, frozen=True):
+    type: Any = None
+
+
 class Participant(Element, frozen=True):
-    actor: Reference | None = None
+    actor: Actor | None = None
 
 
 class Resource(Component, frozen=True):
@@ -134,6 +138,7 @@ class Resource(Component, frozen=True):
     authored_on: str | None = None
     intent: str | None = None
     do_not_perform: bool | None = None
+    ingredient: msgspec.Raw = ABSENT
     dosage_instruction: msgspec.Raw = ABSENT
     dispense_request: msgspec.Raw = ABSENT
     date_asserted: str | None = None

@@ -17,7 +17,7 @@ from cds.site import load_site
 from cds.site.finding import services_found
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre4
-from tests.cdshooks.charts import AT, ID, Json, kidney
+from tests.cdshooks.charts import AT, CREATININE, ID, UACR, Json, kidney, lab, person
 from tests.cdshooks.desk import PATH, Desk
 
 OTHER = {"context": {"userId": "Practitioner/other", "patientId": ID}}
@@ -110,6 +110,33 @@ def test_d16_a_card_that_asks_for_a_result_rests_too(desk: Desk) -> None:
     seen(desk, kidney(34, None))
     assert desk.card(kidney(34, None)) == {}
     assert desk.card(REFER)  # and the number comes as soon as there is one
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "moved"),
+    [
+        (kidney(34, 35, unit=None), kidney(34, 900, unit=None), True),
+        (kidney(34, 35, unit=None), kidney(34, 35, unit=None), False),
+        (kidney(55, None), kidney(40, None), True),
+        (kidney(55, None), kidney(52, None), False),  # less than a fifth
+    ],
+)
+def test_d16_without_a_number_the_inputs_are_compared(
+    desk: Desk, then: list[Json], now: list[Json], moved: bool
+) -> None:
+    seen(desk, then)
+    assert bool(desk.card(now)) is moved
+
+
+@pytest.mark.parametrize("newest", [160, 600])
+def test_d16_a_creatinine_that_rises_never_rests(desk: Desk, newest: float) -> None:
+    def rise(to: float, ago: int) -> list[Json]:
+        usual = [lab(CREATININE, 100, "umol/L", ago=n) for n in (300, 200)]
+        return [person(), *usual, lab(CREATININE, to, "umol/L", ago=ago), lab(UACR, 100, "mg/g")]
+
+    assert "creatinine up from" in seen(desk, rise(160, 2))["summary"].lower()
+    assert desk.last().scores[0].reason == "creatinine-rise"
+    assert desk.card(rise(newest, 2 if newest == 160 else 1))
 
 
 def test_d16_another_reason_for_the_same_risk_is_another_message(desk: Desk) -> None:

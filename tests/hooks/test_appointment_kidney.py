@@ -116,3 +116,52 @@ def test_an_appointment_of_another_patient_refuses_the_call(desk: Desk) -> None:
     response = desk.post(desk.call(kidney(34, 310), **booking("somebody-else")), PATH)
     assert response.status_code == 412
     assert outcome(response)["code"] == "conflict"
+
+
+URN = "urn:uuid:0f3cf2d6-5c5b-4c0e-9d64-1d9a51b4c0de"
+DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
+
+
+def among(*actors: Json) -> Json:
+    return booking(participant=[{"actor": actor, "status": "tentative"} for actor in actors])
+
+
+@pytest.mark.parametrize(
+    "actors",
+    [
+        [{"identifier": {"value": "1"}, "type": "Patient"}],
+        [{"identifier": {"value": "1"}, "type": f"{DEFINITION}Patient"}],
+        [{"identifier": {"value": "1"}}],
+        [{"reference": URN, "type": "Patient"}],
+        [{"reference": URN}],
+        [{"reference": f"Patient/{ID}"}, {"reference": URN, "type": "Patient"}],
+        [{"reference": f"Patient/{ID}"}, {"identifier": {"value": "1"}, "type": "Patient"}],
+    ],
+    ids=["identifier", "by definition", "identifier alone", "urn", "urn alone", "a second urn", "a second identifier"],
+)
+def test_a_participant_who_is_not_surely_this_patient_refuses_the_call(desk: Desk, actors: list[Json]) -> None:
+    response = desk.post(desk.call(kidney(34, 310), **among(*actors)), PATH)
+    assert response.status_code == 412
+    assert outcome(response)["code"] == "conflict"
+
+
+@pytest.mark.parametrize(
+    "actors",
+    [
+        [{"reference": f"Patient/{ID}", "type": "Patient"}, {"identifier": {"value": "1"}, "type": "Practitioner"}],
+        [{"reference": f"Patient/{ID}"}, {"identifier": {"value": "1"}}, {"reference": URN}],
+        [{"reference": f"urn:uuid:{ID}", "type": "Patient"}, {"reference": URN, "type": f"{DEFINITION}Location"}],
+        [{"reference": URN, "type": "Practitioner"}, {"identifier": {"value": "1"}, "type": "Location"}],
+        [{"display": "to be announced"}],
+    ],
+    ids=["typed staff", "staff beside the patient", "urn", "no patient yet", "no name"],
+)
+def test_other_participants_are_nobodys_patient(desk: Desk, actors: list[Json]) -> None:
+    assert desk.post(desk.call(kidney(34, 310), **among(*actors)), PATH).status_code == 200
+
+
+@pytest.mark.parametrize(("who", "status"), [("somebody-else", 412), (ID, 200)], ids=["another", "this"])
+def test_a_patient_in_the_bundle_is_this_one(desk: Desk, who: str, status: int) -> None:
+    call = booking()
+    call["context"]["appointments"]["entry"].append({"resource": person(of=who)})
+    assert desk.post(desk.call(kidney(34, 310), **call), PATH).status_code == status

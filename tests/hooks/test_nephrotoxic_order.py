@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cds.settings import read_settings
-from cds.site import load_site
+from cds.site import Site, load_site
 from models._kidney.codes import NEPHROTOXIC
 from tests.cdshooks.charts import CREATININE, ID, Json, condition, creatinine_for, lab, person
 from tests.cdshooks.desk import Desk, outcome
@@ -19,14 +19,19 @@ ICD = "http://hl7.org/fhir/sid/icd-10-cm"
 IBUPROFEN, GENTAMICIN, CT = (RXNORM, "197805"), (RXNORM, "313996"), (LOINC, "24628-0")
 PARACETAMOL = (RXNORM, "198440")
 Coded = tuple[str, str]
+Open = Callable[..., Desk]
+
+
+def served(**members: Any) -> Site:
+    models = {"kfre": {"region": "north-america"}}
+    return load_site(
+        settings=read_settings(services={SERVICE: {"stage": "live"}}, models=models, answer_seconds=20.0, **members)
+    )
 
 
 @pytest.fixture
-def desk(open_desk: Callable[..., Desk]) -> Desk:
-    settings = read_settings(
-        services={SERVICE: {"stage": "live"}}, models={"kfre": {"region": "north-america"}}, answer_seconds=20.0
-    )
-    return open_desk(load_site(settings=settings))
+def desk(open_desk: Open) -> Desk:
+    return open_desk(served())
 
 
 def concept(*codes: Coded) -> Json:
@@ -207,6 +212,115 @@ def test_of_order_select_only_what_was_selected_counts(desk: Desk) -> None:
     assert card(desk, LOW, select([], *both)) == {}
     found = card(desk, LOW, select(["MedicationRequest/m2"], *both))
     assert found["summary"].startswith("Aminoglycoside drafted")
+
+
+URN = "urn:uuid:0f3cf2d6-5c5b-4c0e-9d64-1d9a51b4c0de"
+
+
+@pytest.mark.parametrize(
+    "selection", ["m1", "MedicationRequest/other", {"reference": "MedicationRequest/m1"}, None, ""]
+)
+def test_a_selection_that_names_no_draft_is_no_silence(open_desk: Open, desk: Desk, selection: Any) -> None:
+    call = select(["MedicationRequest/m1", selection], medicine(IBUPROFEN), medicine(GENTAMICIN, "m2"))
+    response = desk.post(desk.call(LOW, **call), PATH)
+    assert response.status_code == 400
+    assert outcome(response)["expression"] == ["context.selections[1]"]
+    lenient = open_desk(served(lenient=True))
+    assert card(lenient, LOW, call)["summary"].startswith("NSAID and aminoglycoside drafted")
+
+
+@pytest.mark.parametrize(
+    ("selection", "full_url", "id_"),
+    [
+        ("https://ehr.example/fhir/MedicationRequest/m1", None, "m1"),
+        ("MedicationRequest/m1/_history/2", None, "m1"),
+        ("MedicationRequest/m1", URN, "m1"),
+        (URN, URN, "m1"),
+        (URN, URN, None),
+        ("MedicationRequest/m1", "https://ehr.example/fhir/MedicationRequest/m1", None),
+    ],
+)
+def test_a_selection_is_found_by_its_path_and_by_its_full_url(
+    desk: Desk, selection: str, full_url: str | None, id_: str | None
+) -> None:
+    draft = medicine(IBUPROFEN, id=id_) if id_ else {k: v for k, v in medicine(IBUPROFEN).items() if k != "id"}
+    call = select([selection], medicine(GENTAMICIN, "m2"))
+    call["context"]["draftOrders"]["entry"].append({"resource": draft} | ({"fullUrl": full_url} if full_url else {}))
+    assert card(desk, LOW, call)["summary"].startswith("NSAID drafted")
+
+
+def test_what_shall_not_be_done_and_other_orders_may_be_selected(desk: Desk) -> None:
+    others = (medicine(IBUPROFEN, doNotPerform=True), {"resourceType": "NutritionOrder", "id": "n1"})
+    assert card(desk, LOW, select(["MedicationRequest/m1", "NutritionOrder/n1"], *others)) == {}
+    assert reason(desk) == "no-such-order"
+
+
+def referring(to: str, *contained: Json) -> Json:
+    draft = medicine(IBUPROFEN, medicationReference={"reference": to})
+    del draft["medicationCodeableConcept"]
+    return draft | ({"contained": list(contained)} if contained else {})
+
+
+def mixture(*ingredients: Any, **members: Any) -> Json:
+    return {"resourceType": "Medication", "ingredient": list(ingredients), **members}
+
+
+MADE_OF = {"itemCodeableConcept": concept(IBUPROFEN)}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [
+            {"resource": referring(URN)},
+            {"fullUrl": URN, "resource": {"resourceType": "Medication", "code": concept(IBUPROFEN)}},
+        ],
+        [{"resource": referring("#a", mixture(MADE_OF, id="a"))}],
+        [{"resource": referring(URN)}, {"fullUrl": URN, "resource": mixture("a text", MADE_OF)}],
+        [
+            {"resource": referring("Medication/mix")},
+            {"resource": mixture({"itemReference": {"reference": URN}}, id="mix", code={"text": "a mixture"})},
+            {"fullUrl": URN, "resource": {"resourceType": "Substance", "code": concept(IBUPROFEN)}},
+        ],
+    ],
+    ids=["by urn", "contained ingredient", "ingredient by urn", "substance"],
+)
+def test_a_medicine_is_seen_wherever_the_bundle_keeps_it(desk: Desk, entries: list[Json]) -> None:
+    call = sign()
+    call["context"]["draftOrders"]["entry"] = entries
+    assert card(desk, LOW, call)["summary"].startswith("NSAID drafted")
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        referring("Medication/elsewhere"),
+        referring(URN),
+        referring("#a", mixture(id="a")),
+        medicine(IBUPROFEN, medicationCodeableConcept={"text": "Ibuprofen 400"}),
+    ],
+)
+def test_an_order_that_nobody_can_read_is_recorded_as_such(desk: Desk, draft: Json) -> None:
+    assert card(desk, LOW, sign(draft, medicine(PARACETAMOL, "m2"))) == {}
+    assert reason(desk) == "order-not-readable"
+
+
+@pytest.mark.parametrize("id_", ["../../Patient/1?x=<script>", "m 1", "m" * 65], ids=["path", "space", "long"])
+def test_an_id_that_is_none_is_not_put_into_an_action(open_desk: Open, desk: Desk, id_: str) -> None:
+    call = sign(medicine(IBUPROFEN, id_))
+    response = desk.post(desk.call(LOW, **call), PATH)
+    assert response.status_code == 400
+    assert outcome(response)["expression"] == ["context.draftOrders.entry[0].resource.id"]
+    assert id_ not in response.text
+    found = card(open_desk(served(lenient=True)), LOW, call)
+    assert found["summary"].startswith("NSAID drafted")
+    assert "suggestions" not in found
+
+
+def test_a_draft_that_is_sent_twice_is_deleted_once(desk: Desk) -> None:
+    found = card(desk, LOW, sign(medicine(IBUPROFEN), medicine(GENTAMICIN, "m2"), medicine(IBUPROFEN)))
+    deleted = [action["resourceId"] for s in found["suggestions"] for action in s["actions"]]
+    assert sorted(deleted) == ["MedicationRequest/m1", "MedicationRequest/m2"]
 
 
 @pytest.mark.parametrize("contained", [True, False])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cds.errors import SiteError
 from hooks._readmission_cards import HIGH
 from tests.cdshooks.charts import Json, condition, lab, person, request
 from tests.cdshooks.desk import Desk, without
@@ -151,3 +152,22 @@ def test_a_score_that_fails_is_named_and_does_not_silence_the_other(
     monkeypatch.setattr(ward.site.models["lace"], "refuse", breaks)
     call = request([person(), admitted(8)], templates(ward), hook="encounter-discharge", context={"encounterId": "now"})
     assert ward.post(call, path=f"/cds-services/{SERVICE}").status_code == 500
+
+
+def refuses(*_: Any) -> Any:
+    raise SiteError("the file of a model is not the one on its card")
+
+
+@pytest.mark.parametrize(("where", "fault"), [("read", breaks), ("refuse", breaks), ("refuse", refuses)])
+def test_one_models_inputs_or_file_do_not_silence_the_other(
+    ward: Desk, monkeypatch: pytest.MonkeyPatch, where: str, fault: Callable[..., Any]
+) -> None:
+    hospital = ward.site.models["hospital"]
+    if where == "read":
+        monkeypatch.setattr(hospital, "predictors", type("Broken", (hospital.predictors,), {"read": fault}))
+    else:
+        monkeypatch.setattr(hospital, where, fault)
+    said = card(ward, admitted(8), FAILING, DEMENTED)
+    assert said["summary"].startswith("LACE is 13: high risk")
+    assert "the model hospital failed and is not shown" in said["detail"]
+    assert [s.reason for s in ward.last().scores] == [None, "model-failed"]
