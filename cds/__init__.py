@@ -62,8 +62,8 @@ from cds.risk.explanation import (
 )
 from cds.risk.model import ModelSettings, Reference, RiskModel, Slot
 from cds.risk.model_card import Threshold
-from cds.risk.points import NOT_THERE, Item, PointsModel, asked_item, measured_item, recorded_item
-from cds.risk.refusals import lacking, unsuited, very_old
+from cds.risk.points import NOT_THERE, Item, PointsModel, asked_item, measured_item, recorded_item, total, up_to
+from cds.risk.refusals import FAULTS, cut, lacking, no_stay, notes_of, unsuited, very_old, without_answer
 from cds.risk.trained import Told, TrainedModel
 from cds.text import day_text, plain, slug, table
 
@@ -76,6 +76,7 @@ __all__ = [
     "CONDITION_CODES",
     "COUNTED",
     "ENCOUNTERS",
+    "FAULTS",
     "GCS",
     "MEDICATIONS",
     "MEDICATION_CODES",
@@ -159,6 +160,7 @@ __all__ = [
     "age_on",
     "asked_item",
     "beside",
+    "cut",
     "day_text",
     "days",
     "diagnosed",
@@ -169,6 +171,8 @@ __all__ = [
     "measured_item",
     "months",
     "newest_of",
+    "no_stay",
+    "notes_of",
     "people",
     "percent",
     "plain",
@@ -185,9 +189,12 @@ __all__ = [
     "spell",
     "structs",
     "table",
+    "total",
     "unsuited",
     "unusable",
+    "up_to",
     "very_old",
     "within",
     "within_days",
+    "without_answer",
 ]

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from cds import (
     REASON_SYSTEM,
     SUMMARY_LIMIT,
-    Action,
     Card,
     Coding,
     Estimate,
@@ -15,12 +14,11 @@ from cds import (
     Missing,
     NotScored,
     Risk,
-    Source,
     Suggestion,
     beside,
     percent,
-    risk_assessment,
 )
+from hooks import _scores as scores
 from hooks._heart_detail import for_no_score, for_score, most_of_it
 from hooks._kidney_orders import order
 from models.prevent.inputs import Prevent
@@ -50,23 +48,17 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance:
 
 
 def _card(call: HookCall, risk: Risk, summary: str, advice: str) -> Guidance:
-    assessment = risk_assessment(
-        risk, call.models[risk.model], patient_id=call.patient_id, encounter_id=call.encounter_id
-    )
-    saved = Action("create", "Save the cardiovascular risk as a RiskAssessment", assessment)
-    own = call.settings.system_action
     card = Card(
         summary=summary,
         indicator="info",
-        source=_source(call, risk.model),
+        source=scores.source(call, risk),
         detail=for_score(call, risk, advice),
-        suggestions=() if own else (Suggestion("Save this risk assessment to the chart", (saved,)),),
         links=LINKS,
         override_reasons=REASONS,
         advice=advice,
         notes=beside(risk, call.outcomes.values(), call.failed),
     )
-    return Guidance((card,), (saved,) if own else ())
+    return scores.with_saving(call, card, risk)
 
 
 def _advice(call: HookCall, risk: Risk) -> str:
@@ -91,7 +83,7 @@ def for_refusal(call: HookCall, outcome: NotScored) -> Guidance | None:
     detail, notes = for_no_score(call, outcome), tuple(outcome.cautions)
     suggestions = tuple(_orders(call, row)) if missing else ()
     return Guidance(
-        (Card(summary, "info", _source(call, outcome.model), detail, suggestions, LINKS, REASONS, notes=notes),)
+        (Card(summary, "info", scores.source(call, outcome), detail, suggestions, LINKS, REASONS, notes=notes),)
     )
 
 
@@ -113,11 +105,6 @@ def below(estimate: Estimate, threshold: float) -> str:
     number = estimate.probability * 100
     shown = next((d for d in range(1, 9) if round(number, d) < threshold), 8)
     return f"{number:.{shown}f}%" if 0.05 <= number < 99.95 else percent(estimate.probability)
-
-
-def _source(call: HookCall, model_id: str) -> Source:
-    card, topic = call.models[model_id].card, call.models[model_id].card.topic
-    return Source(call.models[model_id].title, card.url, Coding(topic["code"], topic["system"], topic["display"]))
 
 
 LINKS = (Link("The equations and their publication", "https://doi.org/10.1161/CIRCULATIONAHA.123.067626"),)

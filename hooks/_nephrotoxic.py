@@ -13,7 +13,6 @@ from cds import (
     Draft,
     Guidance,
     HookCall,
-    Link,
     Missing,
     NotScored,
     Reading,
@@ -24,6 +23,7 @@ from cds import (
     plain,
     table,
 )
+from hooks._kidney_cards import LINKS
 from models._kidney.codes import NEPHROTOXIC
 from models._kidney.equation import round_half_up
 from models._kidney.words import creatinine_text
@@ -161,11 +161,6 @@ def _source(call: HookCall) -> Source:
     return Source("Nephrotoxic orders", card.url, Coding("nephrotoxic-order", "urn:bedside:topic", "Nephrotoxic order"))
 
 
-LINKS = (
-    Link(
-        "KDIGO 2024 guideline on chronic kidney disease", "https://kdigo.org/guidelines/ckd-evaluation-and-management/"
-    ),
-)
 REASONS = (
     Coding("risk-benefit-ratio", REASON_SYSTEM, "Benefit outweighs the risk"),
     Coding("mitigate-risk-negative-outcome", REASON_SYSTEM, "Short course, with monitoring"),

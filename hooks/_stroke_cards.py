@@ -1,9 +1,9 @@
 """Which card the stroke and bleeding scores of a patient with atrial fibrillation call for, and in which words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cds import Card, Guidance, HookCall, Link, Missing, NotScored, Outcome, Reading, Risk
-from hooks import _score_parts as scores
+from hooks import _scores as scores
 from models.cha2ds2.model import CONSIDERED, RECOMMENDED, Inputs
 
 BLEEDING = "has-bled"
@@ -35,19 +35,19 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance:
         return Guidance(reason="anticoagulant-recorded", text=text)
     bleeding, said = call.outcomes.get(BLEEDING), tuple(_notes(call, risk))
     advice = f"{ADVICE[score.band]} ({SOURCES[risk.model]})"
-    kept = (risk, *([bleeding] if isinstance(bleeding, Risk) else []))
+    kept = (risk, bleeding) if isinstance(bleeding, Risk) else (risk,)
+    parts = (f"**{scores.named(score)}**", scores.inputs_table(call, risk), *_tables(call, kept))
     card = Card(
         summary=_summary(score.outcome, score.value, score.band),
         indicator="info",
-        source=scores.source(call, risk.model),
-        detail=scores.detail(call, risk, advice, said, *_tables(call, risk)),
-        suggestions=(scores.saved(call, *kept),),
+        source=scores.source(call, risk),
+        detail=scores.detail(call, kept, parts, advice, said),
         links=LINKS,
         override_reasons=scores.REASONS,
         advice=advice,
         notes=said,
     )
-    return Guidance((card,))
+    return scores.with_saving(call, card, *kept)
 
 
 def _summary(name: str, value: float, band: str) -> str:
@@ -55,12 +55,11 @@ def _summary(name: str, value: float, band: str) -> str:
     return f"{name} {value:g} in atrial fibrillation: anticoagulation {due}, and no current anticoagulant is recorded."
 
 
-def _tables(call: HookCall, risk: Risk) -> Iterator[str]:
-    yield scores.points(call, risk)
-    bleeding = call.outcomes.get(BLEEDING)
-    if isinstance(bleeding, Risk):
-        yield f"**{scores.named(bleeding.score())}**"
-        yield scores.points(call, bleeding)
+def _tables(call: HookCall, kept: Sequence[Risk]) -> Iterator[str]:
+    for risk in kept:
+        if risk.model == BLEEDING:
+            yield f"**{scores.named(risk.score())}**"
+        yield scores.points_table(scores.items(call, risk))
 
 
 def _notes(call: HookCall, risk: Risk) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """When a chart opens: FIB-4, if it is so high that advanced liver fibrosis should be looked for."""
 
 from cds import Card, Guidance, HookCall, Link, Reading, Risk, hook, silence
-from hooks import _score_parts as scores
+from hooks import _scores as scores
 from models.fib_4.model import HIGH, row_of
 
 ADVICE = (
@@ -29,8 +29,9 @@ def liver_fibrosis(call: HookCall) -> Guidance:
     if isinstance(row_of(risk).cirrhosis, Reading):
         return Guidance(reason="cirrhosis-recorded", text="Cirrhosis is recorded already: nothing more is proposed.")
     summary = f"FIB-4 {scores.above(value, HIGH)}, above 2.67: advanced liver fibrosis is possible. Consider referral."
-    suggestions = (scores.saved(call, risk), scores.referral(call, "hepatology", summary))
-    body = scores.detail(call, risk, ADVICE, risk.cautions)
-    source = scores.source(call, risk.model)
-    card = Card(summary, "info", source, body, suggestions, LINKS, scores.REASONS, ADVICE, risk.cautions)
-    return Guidance((card,))
+    refer = (scores.referral(call, "hepatology", summary),)
+    parts = (f"**{scores.named(risk.score())}**", scores.inputs_table(call, risk))
+    body = scores.detail(call, (risk,), parts, ADVICE, risk.cautions)
+    source = scores.source(call, risk)
+    card = Card(summary, "info", source, body, refer, LINKS, scores.REASONS, ADVICE, risk.cautions)
+    return scores.with_saving(call, card, risk)

@@ -13,7 +13,10 @@ RACES = {
     "2076-8": "Native Hawaiian or Other Pacific Islander",
     "2106-3": "White",
 }
-"""The five categories of the US Office of Management and Budget, by their code of the CDC's race code system."""
+"""The five categories of the US Office of Management and Budget, by their code of the CDC's race code system.
+
+US Core 5.0.1, value set omb-race-category.
+"""
 
 
 class Race(Feature[Reading[str] | Missing]):

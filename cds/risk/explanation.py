@@ -27,13 +27,14 @@ class Input(Struct, frozen=True):
     missing: str = ""
 
 
-Scale = Literal["log hazard", "log odds", "points"]
+Scale = Literal["log hazard", "log odds", "log value", "points"]
 
 
 class Contribution(Struct, frozen=True):
     """One term of a model: how the patient's value, instead of the reference's, moves the number on its own scale.
 
-    That is the logarithm of the hazard or of the odds; or the points which the value gives, of which none is zero.
+    That is the logarithm of the hazard, of the odds, or of the number itself where its terms are factors of it (an
+    index, an eGFR); or the points which the value gives, of which none is zero.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Contribution(Struct, frozen=True):
 
     @property
     def multiplier(self) -> float:
-        """By what the term multiplies the hazard, or the odds."""
+        """By what the term multiplies the hazard, the odds, or the number itself."""
         return math.exp(self.amount)
 
     @property
@@ -67,7 +68,7 @@ class Contribution(Struct, frozen=True):
         """What the term does, for a person."""
         if self.scale == "points":
             return "adds nothing" if self.amount == 0 else "adds points" if self.amount > 0 else "takes points away"
-        return f"{self.direction} the risk"
+        return f"{self.direction} {'it' if self.scale == 'log value' else 'the risk'}"
 
 
 class Explanation(Struct, frozen=True):
@@ -142,7 +143,13 @@ def _input(name: str, answer: Reading[object] | Missing) -> Input:
     sources = (answer.source,) if answer.source else ()
     if isinstance(answer, Missing):
         return Input(label, answer.shown, "", when, answer.when, sources, answer.why)
-    value = spell(answer.value) if isinstance(answer.value, float) else str(answer.value)
+    value = _value(answer.value)
     bound = f"{answer.bound} " if answer.bound else ""
     note = f"as sent: {answer.as_sent}" if answer.as_sent else ""
     return Input(label, f"{bound}{value} {answer.unit}".rstrip(), note, when, answer.when, (*sources, *answer.also))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return spell(value) if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
 """Scores made of points: what each item gives, their sum, and what must be asked because the chart does not say it."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -12,6 +12,7 @@ from cds.risk.explanation import Contribution, Explanation
 from cds.risk.model import RiskModel
 from cds.risk.refusals import very_old
 
+T = TypeVar("T")
 NOT_THERE = frozenset({"never recorded", "too old"})
 """Why a search that was read answers "no": nothing is recorded, or only what no longer counts."""
 
@@ -39,16 +40,25 @@ def asked_item(name: str, answer: Reading[bool] | Missing, points: int) -> Item:
     return Item(name, "not recorded", None) if isinstance(answer, Missing) else recorded_item(name, answer, points)
 
 
-def measured_item(name: str, answer: Reading[Any] | Missing, points: int, *, scores: bool, shown: str) -> Item:
-    """An item that a number decides, "72", "31.2 kg/m²"; without the number it must be asked for."""
-    return Item(name, answer.why, None) if isinstance(answer, Missing) else Item(name, shown, points if scores else 0)
+def measured_item(
+    name: str, answer: Reading[T] | Missing, points: Callable[[T], int], shown: Callable[[T], str] = str
+) -> Item:
+    """An item whose points follow from a value, shown as "72 years"; without the value it must be asked for."""
+    if isinstance(answer, Missing):
+        return Item(name, answer.why, None)
+    return Item(name, shown(answer.value), points(answer.value))
+
+
+def up_to(value: float, bands: Sequence[tuple[float, int]], beyond: int) -> int:
+    """The points of the first band whose upper bound, inclusive, is not exceeded; else those beyond the last."""
+    return next((points for bound, points in bands if value <= bound), beyond)
 
 
 def _on(word: str, answer: Reading[bool]) -> str:
     return f"{word}, {answer.date}" if answer.when else word
 
 
-def total(items: Sequence[Item]) -> int:
+def total(items: Iterable[Item]) -> int:
     """The points of the items that have an answer."""
     return sum(item.points or 0 for item in items)
 
@@ -83,7 +93,10 @@ class PointsModel(RiskModel):
         return self.gate(row) or unanswered(self.items(row))
 
     def predict(self, row: Any) -> Sequence[Number]:
-        points = total(self.items(row))
+        items = self.items(row)
+        if any(item.points is None for item in items):
+            raise TypeError("a row with an item to ask for was not refused")
+        points = total(items)
         return (Score(self.card.outcome, float(points), band=self.band(row, points)),)
 
     def cautions(self, row: Any) -> Sequence[str]:

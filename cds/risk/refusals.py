@@ -1,10 +1,11 @@
 """Why a score is not given, in words for a clinician: whom it is not for, and which result it lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cds.features.feature import Missing, Reading
 from cds.risk.estimate import Refusal
+from cds.text import slug
 
 
 def unsuited(
@@ -29,7 +30,25 @@ def very_old(age: Reading[int] | Missing) -> Sequence[str]:
     return ("age over 90: few people of this age were in the studies",) if old else ()
 
 
-_FAULTS = {
+def no_stay(length: Missing) -> Refusal:
+    """Why the days of a hospital stay are not known."""
+    if length.why == "never recorded":
+        return Refusal("no-inpatient-stay", (*length.notes, "no inpatient stay is recorded")[0])
+    return Refusal(f"stay-{slug(length.why)}", f"the length of the stay is not known: {length.shown or length.why}")
+
+
+def without_answer(row: Any, names: Mapping[str, str]) -> list[str]:
+    """The inputs without an answer, each with why: "temperature (too old)"; `names` are the names for a person."""
+    found = ((told, getattr(row, name)) for name, told in names.items())
+    return [f"{told} ({answer.why})" for told, answer in found if isinstance(answer, Missing)]
+
+
+def notes_of(row: Any, names: Iterable[str]) -> list[str]:
+    """What must be said of these inputs, used or not."""
+    return [note for name in names for note in getattr(row, name).notes]
+
+
+FAULTS = {
     "comparator": "is not an exact value",
     "implausible": "is implausible",
     "not final": "is not final",
@@ -40,7 +59,13 @@ _FAULTS = {
     "not readable": "cannot be read",
     "not read": "was not read",
 }
-_SHOWN = 20  # characters of a laboratory's own words
+"""What is wrong with a result that cannot be used, as it ends a sentence, by why it is Missing."""
+_SHOWN = 20  # a summary has to stay under 140
+
+
+def cut(words: str, most: int = _SHOWN) -> str:
+    """A laboratory's own words, cut where everybody sees it."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def lacking(name: str, missing: Missing, period: str) -> Refusal:
@@ -55,9 +80,8 @@ def _code(name: str) -> str:
 def _lacking(name: str, missing: Missing, period: str) -> str:
     if missing.why in ("never recorded", "too old"):
         return f"no {name} in the last {period}"
-    shown = missing.shown if len(missing.shown) <= _SHOWN else f"{missing.shown[: _SHOWN - 1]}…"
-    what = " ".join(filter(None, (name, shown, f"({missing.date})" if missing.when else "")))
+    what = " ".join(filter(None, (name, cut(missing.shown), f"({missing.date})" if missing.when else "")))
     if missing.why == "unit not accepted":
         named = any(c.isalpha() or c in "/%" for c in missing.shown)
         return f"{what} has {'a unit that is not accepted' if named else 'no unit'}"
-    return f"{what} {_FAULTS.get(missing.why, missing.why)}"
+    return f"{what} {FAULTS.get(missing.why, missing.why)}"

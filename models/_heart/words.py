@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cds import Input, Missing, Reading, Refusal, slug, spell, structs
+from cds import FAULTS, Input, Missing, Reading, Refusal, cut, slug, spell, structs
 from models._heart.inputs import Heart
 
 NAMES = {
@@ -31,19 +31,11 @@ _PERIODS = {
     "total_cholesterol": "5 years", "hdl_cholesterol": "5 years", "sbp": "12 months", "bmi": "24 months",
     "egfr": "12 months", "acr": "24 months", "hba1c": "12 months",
 }  # fmt: skip
-_FAULTS = {
+_FAULTS = FAULTS | {
     "unit not accepted": "has a unit that is not accepted, or none",
-    "comparator": "is not an exact value",
-    "implausible": "is implausible",
-    "not final": "is not final",
     "no value": "was not sent as a number",
-    "no date": "has no date",
-    "other test": "also carries the code of another test",
-    "modified": "carries a modifier that is not known here",
-    "not readable": "cannot be read",
     "not stated": "is not stated",
 }
-_SHOWN = 20  # characters of a laboratory's own words: a summary has to stay under 140
 YES_OR_NO = ("diabetes", "antihypertensive", "statin")
 """Inputs of which a search that was read and is empty means no."""
 
@@ -71,17 +63,12 @@ def missing_text(name: str, missing: Missing) -> str:
         case "not read":
             return f"{called} could not be read"
         case why:
-            of = f" {_cut(missing.shown)}" if missing.shown else ""
+            of = f" {cut(missing.shown)}" if missing.shown else ""
             return f"{called}{of}{_on(missing)} {_FAULTS.get(why, why)}"
 
 
 def _on(missing: Missing) -> str:
     return f" ({missing.date})" if missing.when else ""
-
-
-def _cut(words: str) -> str:
-    """A laboratory's own words, cut where everybody sees it."""
-    return words if len(words) <= _SHOWN else f"{words[: _SHOWN - 1]}…"
 
 
 def absent(name: str, missing: Missing) -> Refusal:
@@ -118,7 +105,7 @@ def drug_refusals(row: Heart, *names: str) -> Iterator[Refusal]:
 
 
 def _unclear(name: str, missing: Missing) -> str:
-    what = _cut(missing.shown) if missing.shown else "a medication"
+    what = cut(missing.shown) if missing.shown else "a medication"
     fault = "has no clear status" if missing.why == "not stated" else _FAULTS.get(missing.why, missing.why)
     return f"whether {DRUGS[name]} is taken is not clear: {what}{_on(missing)} {fault}"
 

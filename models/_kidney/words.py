@@ -1,6 +1,6 @@
 """Why there is no eGFR or no urine albumin, in the words of a clinician."""
 
-from cds import Missing
+from cds import FAULTS, Missing, cut
 from models._kidney.albuminuria import PROTEIN
 
 
@@ -17,16 +17,7 @@ def acr_text(missing: Missing) -> str:
     return _text("urine albumin-creatinine ratio", "24 months", missing, short)
 
 
-SHOWN = 20  # characters of a laboratory's own words: a summary has to stay under 140
-_FAULTS = {
-    "comparator": "is not an exact value",
-    "implausible": "is implausible",
-    "not final": "is not final",
-    "no value": "has no value",
-    "no date": "has no date",
-    "other test": "also carries the code of another test",
-    "modified": "carries a modifier that is not known here",
-    "not readable": "cannot be read",
+_FAULTS = FAULTS | {
     "not stated": "gives no eGFR: sex is not recorded",
     "not precise enough": "has no precise date or is from before 18",
 }
@@ -59,11 +50,6 @@ def _shown(missing: Missing) -> str:
     if not missing.shown:
         return f"({missing.date})"
     return f"{cut(missing.shown)} ({missing.date})"
-
-
-def cut(words: str, most: int = SHOWN) -> str:
-    """A laboratory's own words, cut where everybody sees it."""
-    return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
 def creatinine_text(missing: Missing) -> str:

@@ -88,8 +88,7 @@ class Cha2ds2(PointsModel):
 
 
 def _age(age: Reading[int] | Missing) -> Item:
-    years = age.value if isinstance(age, Reading) else 0
-    return measured_item("Age", age, 2 if years >= 75 else 1, scores=years >= 65, shown=f"{years} years")
+    return measured_item("Age", age, lambda years: 2 if years >= 75 else int(years >= 65), "{} years".format)
 
 
 class Cha2ds2Va(Cha2ds2):
@@ -119,8 +118,7 @@ class Cha2ds2Vasc(Cha2ds2):
     }
 
     def items(self, row: Any) -> Sequence[Item]:
-        sex = row.sex.value if isinstance(row.sex, Reading) else ""
-        return (*super().items(row), measured_item("Female sex", row.sex, 1, scores=sex == "female", shown=sex))
+        return (*super().items(row), measured_item("Female sex", row.sex, lambda sex: int(sex == "female")))
 
     def band(self, row: Any, points: int) -> str:
         woman = isinstance(row.sex, Reading) and row.sex.value == "female"

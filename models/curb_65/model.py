@@ -9,21 +9,22 @@ from cds import (
     Age,
     Consciousness,
     Deceased,
-    Explanation,
-    Input,
+    Item,
     Latest,
     Missing,
+    PointsModel,
     Predictors,
     Reading,
     Reference,
     Refusal,
-    RiskModel,
-    Score,
     VitalSigns,
     hours,
     lab_series,
+    measured_item,
+    notes_of,
+    unsuited,
+    without_answer,
 )
-from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
 
 OUTCOME = "CURB-65"
 UREA = 7 * 2.8014
@@ -48,29 +49,32 @@ class Curb65Row(Predictors):
     dbp = _VITALS.of("dbp")
 
 
-class Curb65(RiskModel):
+class Curb65(PointsModel):
     id = "curb-65"
     predictors = Curb65Row
 
-    def refuse(self, row: Curb65Row) -> Refusal | None:
+    def gate(self, row: Curb65Row) -> Refusal | None:
         return next(_refusals(row), None)
 
-    def predict(self, row: Curb65Row) -> Sequence[Score]:
-        points = total(_items(row))
-        band = "high" if points >= 3 else "intermediate" if points == 2 else "low"
-        return (Score(OUTCOME, points, band=band),)
+    def items(self, row: Curb65Row) -> Sequence[Item]:
+        return (
+            _confusion(row.consciousness),
+            measured_item("Urea above 7 mmol/L", row.urea_nitrogen, lambda value: int(value > UREA), _urea),
+            measured_item(
+                "Respiratory rate 30 or more", row.resp_rate, lambda rate: int(rate >= 30), "{:g} /min".format
+            ),
+            _pressure(row.sbp, row.dbp),
+            measured_item("Age 65 or more", row.age, lambda years: int(years >= 65)),
+        )
+
+    def band(self, row: Curb65Row, points: int) -> str:
+        return "high" if points >= 3 else "intermediate" if points == 2 else "low"
 
     def cautions(self, row: Curb65Row) -> Sequence[str]:
         said = ["only for pneumonia acquired in the community, which is not checked", *notes_of(row, MEASURED)]
         if isinstance(row.consciousness, Reading) and row.consciousness.value not in (ALERT, "new confusion"):
             said.append(f"impaired consciousness ({row.consciousness.value}) counts as confusion")
         return said
-
-    def inputs(self, row: Curb65Row) -> Sequence[Input]:
-        return worded_inputs(self, row)
-
-    def explanation(self, row: Curb65Row) -> Explanation:
-        return explained(_items(row))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
@@ -93,37 +97,28 @@ def confusion(level: Reading[str]) -> bool | None:
     return False if level.method == GCS else None
 
 
-def _items(row: Curb65Row) -> tuple[Item, ...]:
-    level, urea, rate, sbp, dbp, age = (
-        row.consciousness,
-        row.urea_nitrogen,
-        row.resp_rate,
-        row.sbp,
-        row.dbp,
-        row.age,
-    )
-    if (
-        isinstance(level, Missing)
-        or isinstance(urea, Missing)
-        or isinstance(rate, Missing)
-        or isinstance(sbp, Missing)
-        or isinstance(dbp, Missing)
-        or isinstance(age, Missing)
-    ):
-        raise TypeError("a row with a missing input was not refused")
-    low = sbp.value < 90 or dbp.value <= 60
-    return (
-        Item("Confusion", level.value, int(bool(confusion(level)))),
-        Item("Urea above 7 mmol/L", f"{urea.value / 2.8014:.1f} mmol/L", int(urea.value > UREA)),
-        Item("Respiratory rate 30 or more", f"{rate.value:g} /min", int(rate.value >= 30)),
-        Item("Blood pressure below 90, or 60 or less", f"{sbp.value:g}/{dbp.value:g} mmHg", int(low)),
-        Item("Age 65 or more", f"{age.value}", int(age.value >= 65)),
-    )
+def _confusion(level: Reading[str] | Missing) -> Item:
+    if isinstance(level, Missing):
+        return Item("Confusion", level.why, None)
+    said = confusion(level)
+    return Item("Confusion", level.value, None if said is None else int(said))
+
+
+def _urea(nitrogen: float) -> str:
+    return f"{nitrogen / 2.8014:.1f} mmol/L"
+
+
+def _pressure(sbp: Reading[float] | Missing, dbp: Reading[float] | Missing) -> Item:
+    name = "Blood pressure below 90, or 60 or less"
+    if isinstance(sbp, Missing) or isinstance(dbp, Missing):
+        return Item(name, "not known", None)
+    return Item(name, f"{sbp.value:g}/{dbp.value:g} mmHg", int(sbp.value < 90 or dbp.value <= 60))
 
 
 def _refusals(row: Curb65Row) -> Iterator[Refusal]:
-    yield from person_refusals(row, youngest=18)
-    if missing := unanswered(row, MEASURED):
+    if (person := unsuited(row.deceased, row.age)) is not None:
+        yield person
+    if missing := without_answer(row, MEASURED):
         yield Refusal("inputs-missing", f"not known: {', '.join(missing)}")
     if isinstance(row.consciousness, Missing) or confusion(row.consciousness) is None:
         yield Refusal("ask", "ask: is there new confusion? The chart does not say")

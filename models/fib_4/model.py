@@ -102,7 +102,7 @@ class Fib4(RiskModel):
                 -math.log(platelets / 250),
             ),
         )
-        return Explanation(_REFERENCE, {}, tuple(Contribution(*term) for term in told))
+        return Explanation(_REFERENCE, {}, tuple(Contribution(*term, "log value") for term in told))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference | None:

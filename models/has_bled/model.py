@@ -75,16 +75,14 @@ class HasBled(PointsModel):
         return None
 
     def items(self, row: Inputs) -> Sequence[Item]:
-        pressure = row.systolic.value if isinstance(row.systolic, Reading) else 0.0
-        years = row.age.value if isinstance(row.age, Reading) else 0
         return (
-            measured_item("Systolic pressure", row.systolic, 1, scores=pressure > 160, shown=f"{pressure:g} mmHg"),
+            measured_item("Systolic pressure", row.systolic, lambda value: int(value > 160), "{:g} mmHg".format),
             _kidney(row),
             recorded_item("Cirrhosis", row.liver, 1),
             recorded_item("Stroke", row.stroke, 1),
             recorded_item("Bleeding", row.bleeding, 1),
             _labile(row),
-            measured_item("Age over 65", row.age, 1, scores=years > 65, shown=f"{years} years"),
+            measured_item("Age over 65", row.age, lambda years: int(years > 65), "{} years".format),
             recorded_item("Antiplatelet or NSAID", row.drugs, 1),
             _alcohol(row),
         )
@@ -126,8 +124,7 @@ def _kidney(row: Inputs) -> Item:
     for what, answer in (("dialysis", row.dialysis), ("kidney transplant", row.transplant)):
         if isinstance(answer, Reading):
             return Item(name, f"{what}, {answer.date}", 1)
-    value = row.creatinine.value if isinstance(row.creatinine, Reading) else 0.0
-    return measured_item(name, row.creatinine, 1, scores=value >= CREATININE - 1e-9, shown=f"{value:.3g} mg/dL")
+    return measured_item(name, row.creatinine, lambda value: int(value >= CREATININE - 1e-9), "{:.3g} mg/dL".format)
 
 
 def _labile(row: Inputs) -> Item:

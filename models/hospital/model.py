@@ -9,24 +9,25 @@ from cds import (
     Admissions,
     Age,
     Deceased,
-    Explanation,
     FromService,
-    Input,
+    Item,
     LastOfStay,
     LengthOfStay,
     Missing,
+    PointsModel,
     Predictors,
     ProcedureInStay,
-    Reading,
     Reference,
     Refusal,
-    RiskModel,
-    Score,
+    asked_item,
     days,
     lab_series,
-    slug,
+    measured_item,
+    no_stay,
+    notes_of,
+    unsuited,
+    without_answer,
 )
-from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
 from models.hospital import equation
 
 OUTCOME = "HOSPITAL"
@@ -52,27 +53,30 @@ class HospitalRow(Predictors):
     length_of_stay = LengthOfStay()
 
 
-class Hospital(RiskModel):
+class Hospital(PointsModel):
     id = "hospital"
     predictors = HospitalRow
 
-    def refuse(self, row: HospitalRow) -> Refusal | None:
+    def gate(self, row: HospitalRow) -> Refusal | None:
         return next(_refusals(row), None)
 
-    def predict(self, row: HospitalRow) -> Sequence[Score]:
-        points = total(known(row))
-        band = "high" if points >= HIGH else "intermediate" if points >= INTERMEDIATE else "low"
-        return (Score(OUTCOME, points, band=band),)
+    def items(self, row: HospitalRow) -> Sequence[Item]:
+        return (
+            measured_item("Hemoglobin below 12 g/dL", row.hemoglobin, equation.hemoglobin_points, "{:g} g/dL".format),
+            asked_item("Discharge from an oncology service", row.oncology, equation.ONCOLOGY),
+            measured_item("Sodium below 135 mmol/L", row.sodium, equation.sodium_points, "{:g} mmol/L".format),
+            asked_item("Coded procedure in the stay", row.procedure, equation.PROCEDURE),
+            asked_item("Urgent admission", row.urgent, equation.URGENT),
+            measured_item("Admissions in 12 months", row.admissions, equation.admissions_points),
+            measured_item("Stay of 5 days or more", row.length_of_stay, equation.stay_points, "{} days".format),
+        )
+
+    def band(self, row: HospitalRow, points: int) -> str:
+        return "high" if points >= HIGH else "intermediate" if points >= INTERMEDIATE else "low"
 
     def cautions(self, row: HospitalRow) -> Sequence[str]:
         said = notes_of(row, ("hemoglobin", "sodium", "admissions", "length_of_stay"))
         return [*said, "the bands of earlier admissions are those of 2016, which are UNVERIFIED here"]
-
-    def inputs(self, row: HospitalRow) -> Sequence[Input]:
-        return worded_inputs(self, row)
-
-    def explanation(self, row: HospitalRow) -> Explanation:
-        return explained(known(row))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
@@ -90,34 +94,14 @@ class Hospital(RiskModel):
         return Reference(row, {}, {(OUTCOME, None): float(values["expected"])})
 
 
-def known(row: HospitalRow) -> Iterator[Item]:
-    """The items that the row answers; all seven in a row that is scored."""
-    if isinstance(row.hemoglobin, Reading):
-        yield equation.hemoglobin_item(row.hemoglobin.value)
-    if isinstance(row.oncology, Reading):
-        yield equation.oncology_item(oncology=row.oncology.value)
-    if isinstance(row.sodium, Reading):
-        yield equation.sodium_item(row.sodium.value)
-    if isinstance(row.procedure, Reading):
-        yield equation.procedure_item(done=row.procedure.value)
-    if isinstance(row.urgent, Reading):
-        yield equation.urgent_item(urgent=row.urgent.value)
-    if isinstance(row.admissions, Reading):
-        yield equation.admissions_item(row.admissions.value)
-    if isinstance(row.length_of_stay, Reading):
-        yield equation.stay_item(row.length_of_stay.value)
-
-
 def _refusals(row: HospitalRow) -> Iterator[Refusal]:
-    yield from person_refusals(row, youngest=18)
-    length = row.length_of_stay
-    if isinstance(length, Missing):
-        if length.why == "never recorded":
-            yield Refusal("no-inpatient-stay", (*length.notes, "no inpatient stay is recorded")[0])
-        yield Refusal(f"stay-{slug(length.why)}", f"the length of the stay is not known: {length.shown or length.why}")
+    if (person := unsuited(row.deceased, row.age)) is not None:
+        yield person
+    if isinstance(row.length_of_stay, Missing):
+        yield no_stay(row.length_of_stay)
     if isinstance(row.admissions, Missing):
         yield Refusal("admissions", "the admissions before this stay are not known")
-    if missing := unanswered(row, MEASURED):
+    if missing := without_answer(row, MEASURED):
         yield Refusal("laboratory", f"no usable {', '.join(missing)}")
     if asked := [question for name, question in ASKED.items() if isinstance(getattr(row, name), Missing)]:
         yield Refusal("ask", f"ask: {' '.join(asked)}")

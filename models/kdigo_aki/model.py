@@ -18,9 +18,9 @@ from cds import (
     RiskModel,
     Score,
     spell,
+    unsuited,
 )
 from models._kidney.acute import EXACT
-from models._kidney.refusals import person_refusals
 from models._kidney.told import found_input, missing_input, person_input
 from models._kidney.words import creatinine_text
 from models.kdigo_aki.inputs import AkiInputs
@@ -88,7 +88,8 @@ def _unit(name: str) -> Unit:
 
 
 def _refusals(row: AkiInputs) -> Iterator[Refusal]:
-    yield from person_refusals(row.deceased, row.age, None)
+    if (person := unsuited(row.deceased, row.age)) is not None:
+        yield person
     if isinstance(row.long_term_dialysis, Reading):
         yield Refusal("dialysis", f"long-term dialysis recorded {row.long_term_dialysis.date}")
     if isinstance(row.esrd, Reading):

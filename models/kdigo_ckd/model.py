@@ -1,5 +1,6 @@
 """Chronic kidney disease staged as KDIGO does: eGFR, its category, albuminuria, risk colour, and its course."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from cds import (
     RiskModel,
     Score,
     spell,
+    unsuited,
 )
 from models._kidney.equation import (
     a_stage,
@@ -27,7 +29,7 @@ from models._kidney.equation import (
     heat,
     round_half_up,
 )
-from models._kidney.refusals import acute_refusals, person_refusals
+from models._kidney.refusals import acute_refusals
 from models._kidney.told import EGFR_UNIT, acr_input, egfr_input, found_input, measured, missing_input, person_input
 from models._kidney.words import acr_text, egfr_text
 from models.kdigo_ckd.inputs import CkdInputs
@@ -128,7 +130,8 @@ def _paired(creatinine: Reading[float], cystatin: Reading[float]) -> bool:
 
 
 def _refusals(row: CkdInputs) -> Iterator[Refusal]:
-    yield from person_refusals(row.deceased, row.age, row.sex)
+    if (person := unsuited(row.deceased, row.age, row.sex)) is not None:
+        yield person
     if isinstance(row.dialysis, Reading):
         yield Refusal("dialysis", f"dialysis recorded {row.dialysis.date}")
     if isinstance(row.pregnancy, Reading):
@@ -201,7 +204,7 @@ def _inputs(row: CkdInputs) -> Iterator[Input]:
 
 
 def _explanation(row: CkdInputs) -> Explanation | None:
-    """The eGFR from creatinine in two steps: creatinine as of this sex, then age. None for a reported eGFR."""
+    """The factors of the eGFR from creatinine: creatinine as of this sex, then age. None for a reported eGFR."""
     if isinstance(row.egfr, Missing) or isinstance(row.creatinine, Missing) or isinstance(row.sex, Missing):
         return None
     start = egfr_ckd_epi_2021(0.7, 40, "female")
@@ -209,9 +212,7 @@ def _explanation(row: CkdInputs) -> Explanation | None:
     age = f"{row.age.value} years" if isinstance(row.age, Reading) else ""
     creatinine = f"{spell(round(row.creatinine.value, 2))} mg/dL, {row.sex.value}"
     steps = (
-        Contribution(
-            f"Creatinine and sex ({EGFR_UNIT})", creatinine, "0.7 mg/dL, female", round(at_forty - start, 1), "points"
-        ),
-        Contribution(f"Age ({EGFR_UNIT})", age, "40 years", round(row.egfr.value - at_forty, 1), "points"),
+        Contribution("Creatinine and sex", creatinine, "0.7 mg/dL, female", math.log(at_forty / start), "log value"),
+        Contribution("Age", age, "40 years", math.log(row.egfr.value / at_forty), "log value"),
     )
     return Explanation(f"a woman of 40 with a creatinine of 0.7 mg/dL, whose eGFR is {start:.0f}", {}, steps)

@@ -22,11 +22,11 @@ from cds import (
     RiskModel,
     Slot,
     Threshold,
+    cut,
 )
 from models._kidney.albuminuria import Albuminuria
 from models._kidney.equation import round_half_up
 from models._kidney.told import measured
-from models._kidney.words import cut
 from models.kfre import explain
 from models.kfre.equation import Region, Variables, kidney_failure_risk
 from models.kfre.inputs import EightVariables, FourVariables, SixVariables

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from cds import Missing, Reading, Refusal, slug
+from cds import Missing, Reading, Refusal, slug, unsuited
 from models._kidney.equation import round_half_up
-from models._kidney.refusals import acute_refusals, person_refusals
+from models._kidney.refusals import acute_refusals
 from models._kidney.words import acr_text, egfr_text
 from models.kfre.inputs import FourVariables
 
@@ -15,7 +15,8 @@ def first_refusal(row: FourVariables) -> Refusal | None:
 
 
 def _refusals(row: FourVariables) -> Iterator[Refusal]:
-    yield from person_refusals(row.deceased, row.age, row.sex)
+    if (person := unsuited(row.deceased, row.age, row.sex)) is not None:
+        yield person
     yield from _records(row)
     yield from acute_refusals(row.aki_diagnosis, row.acute_rise, row.unexplained_rise)
     yield from _egfr(row)

@@ -1,6 +1,6 @@
 """The points of LACE: length of stay, acuity, comorbidity and emergency visits (van Walraven, CMAJ 2010;182:551)."""
 
-from models._points.items import Item, up_to
+from cds import up_to
 
 WEIGHTS = {
     "myocardial_infarction": 1,
@@ -27,7 +27,7 @@ ONCE = (
     ("tumour", "metastatic"),
 )
 """One line of the publication's table each, or degrees of one disease: the heaviest counts alone."""
-_ACUTE = 3
+ACUTE = 3
 
 
 def stay_points(days: int) -> int:
@@ -40,19 +40,3 @@ def comorbidity_points(charlson: int) -> int:
 
 def visit_points(visits: int) -> int:
     return min(visits, 4)
-
-
-def stay_item(days: int) -> Item:
-    return Item("Length of stay", f"{days} days", stay_points(days))
-
-
-def acuity_item(*, acute: bool) -> Item:
-    return Item("Acute admission", "yes" if acute else "no", _ACUTE if acute else 0)
-
-
-def comorbidity_item(charlson: int, groups: str) -> Item:
-    return Item("Comorbidity", groups or "none recorded", comorbidity_points(charlson))
-
-
-def visits_item(visits: int) -> Item:
-    return Item("Emergency visits in 180 days", f"{visits}", visit_points(visits))

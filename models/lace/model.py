@@ -9,20 +9,21 @@ from cds import (
     Charlson,
     Deceased,
     EmergencyVisits,
-    Explanation,
-    Input,
+    Item,
     LengthOfStay,
     Missing,
+    PointsModel,
     Predictors,
     Reading,
     Reference,
     Refusal,
-    RiskModel,
-    Score,
+    asked_item,
     days,
-    slug,
+    measured_item,
+    no_stay,
+    notes_of,
+    unsuited,
 )
-from models._points.items import Item, explained, notes_of, person_refusals, total, worded_inputs
 from models.lace import equation
 
 OUTCOME = "LACE"
@@ -39,28 +40,34 @@ class LaceRow(Predictors):
     emergency_visits = EmergencyVisits(days(180))
 
 
-class Lace(RiskModel):
+class Lace(PointsModel):
     id = "lace"
     predictors = LaceRow
 
-    def refuse(self, row: LaceRow) -> Refusal | None:
+    def gate(self, row: LaceRow) -> Refusal | None:
         return next(_refusals(row), None)
 
-    def predict(self, row: LaceRow) -> Sequence[Score]:
-        points = total(known(row))
-        return (Score(OUTCOME, points, band="high" if points >= HIGH else "not high"),)
+    def items(self, row: LaceRow) -> Sequence[Item]:
+        return (
+            measured_item("Length of stay", row.length_of_stay, equation.stay_points, "{} days".format),
+            asked_item("Acute admission", row.acute_admission, equation.ACUTE),
+            measured_item(
+                "Comorbidity",
+                row.charlson,
+                equation.comorbidity_points,
+                lambda _: row.charlson.method or "none recorded",
+            ),
+            measured_item("Emergency visits in 180 days", row.emergency_visits, equation.visit_points),
+        )
+
+    def band(self, row: LaceRow, points: int) -> str:
+        return "high" if points >= HIGH else "not high"
 
     def cautions(self, row: LaceRow) -> Sequence[str]:
         said = notes_of(row, ("length_of_stay", "emergency_visits"))
         if isinstance(row.length_of_stay, Reading) and row.length_of_stay.method:
             said.append("the stay is counted up to now")
         return said
-
-    def inputs(self, row: LaceRow) -> Sequence[Input]:
-        return worded_inputs(self, row)
-
-    def explanation(self, row: LaceRow) -> Explanation:
-        return explained(known(row))
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
@@ -75,25 +82,11 @@ class Lace(RiskModel):
         return Reference(row, {}, {(OUTCOME, None): float(values["expected"])})
 
 
-def known(row: LaceRow) -> Iterator[Item]:
-    """The items that the row answers; all four in a row that is scored."""
-    if isinstance(row.length_of_stay, Reading):
-        yield equation.stay_item(row.length_of_stay.value)
-    if isinstance(row.acute_admission, Reading):
-        yield equation.acuity_item(acute=row.acute_admission.value)
-    if isinstance(row.charlson, Reading):
-        yield equation.comorbidity_item(row.charlson.value, row.charlson.method)
-    if isinstance(row.emergency_visits, Reading):
-        yield equation.visits_item(row.emergency_visits.value)
-
-
 def _refusals(row: LaceRow) -> Iterator[Refusal]:
-    yield from person_refusals(row, youngest=18)
-    length = row.length_of_stay
-    if isinstance(length, Missing):
-        if length.why == "never recorded":
-            yield Refusal("no-inpatient-stay", (*length.notes, "no inpatient stay is recorded")[0])
-        yield Refusal(f"stay-{slug(length.why)}", f"the length of the stay is not known: {length.shown or length.why}")
+    if (person := unsuited(row.deceased, row.age)) is not None:
+        yield person
+    if isinstance(row.length_of_stay, Missing):
+        yield no_stay(row.length_of_stay)
     if isinstance(row.emergency_visits, Missing):
         yield Refusal("emergency-visits", "the emergency visits before this stay are not known")
     if isinstance(row.charlson, Missing):

@@ -1,9 +1,10 @@
 """The points of NEWS2, as the Royal College of Physicians published them in 2017."""
 
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
-from models._points.items import Item, up_to
+from cds import ALERT, Item, Missing, Reading, measured_item, up_to
 
 Scale = Literal[1, 2]
 RATE, SATURATION, OXYGEN, PRESSURE = "Respiratory rate", "Oxygen saturation", "Supplemental oxygen", "Systolic pressure"
@@ -49,30 +50,41 @@ def temperature_points(celsius: float) -> int:
     return up_to(celsius, ((35.0, 3), (36.0, 1), (38.0, 0), (39.0, 1)), 2)
 
 
-def rate_item(rate: float) -> Item:
-    return Item(RATE, f"{whole(rate):g} /min", rate_points(whole(rate)))
+Measured = Reading[float] | Missing
 
 
-def saturation_item(saturation: float, scale: Scale, *, oxygen: bool) -> Item:
-    points = saturation_points(whole(saturation), scale, oxygen=oxygen)
-    return Item(f"{SATURATION} (scale {scale})", f"{whole(saturation):g} %", points)
+def rate_item(rate: Measured) -> Item:
+    return measured_item(RATE, rate, lambda value: rate_points(whole(value)), _whole("/min"))
 
 
-def oxygen_item(*, oxygen: bool) -> Item:
-    return Item(OXYGEN, "yes" if oxygen else "room air", 2 if oxygen else 0)
+def saturation_item(saturation: Measured, scale: Scale, *, oxygen: bool) -> Item:
+    def points(value: float) -> int:
+        return saturation_points(whole(value), scale, oxygen=oxygen)
+
+    return measured_item(f"{SATURATION} (scale {scale})", saturation, points, _whole("%"))
 
 
-def pressure_item(systolic: float) -> Item:
-    return Item(PRESSURE, f"{whole(systolic):g} mmHg", pressure_points(whole(systolic)))
+def oxygen_item(oxygen: Reading[bool] | Missing) -> Item:
+    return measured_item(OXYGEN, oxygen, lambda given: 2 * given, lambda given: "yes" if given else "room air")
 
 
-def pulse_item(pulse: float) -> Item:
-    return Item(PULSE, f"{whole(pulse):g} /min", pulse_points(whole(pulse)))
+def pressure_item(systolic: Measured) -> Item:
+    return measured_item(PRESSURE, systolic, lambda value: pressure_points(whole(value)), _whole("mmHg"))
 
 
-def level_item(level: str, *, alert: bool) -> Item:
-    return Item(LEVEL, level, 0 if alert else 3)
+def pulse_item(pulse: Measured) -> Item:
+    return measured_item(PULSE, pulse, lambda value: pulse_points(whole(value)), _whole("/min"))
 
 
-def temperature_item(celsius: float) -> Item:
-    return Item(TEMPERATURE, f"{tenth(celsius):.1f} °C", temperature_points(tenth(celsius)))
+def level_item(level: Reading[str] | Missing) -> Item:
+    return measured_item(LEVEL, level, lambda value: 0 if value == ALERT else 3)
+
+
+def temperature_item(celsius: Measured) -> Item:
+    return measured_item(
+        TEMPERATURE, celsius, lambda value: temperature_points(tenth(value)), lambda value: f"{tenth(value):.1f} °C"
+    )
+
+
+def _whole(unit: str) -> Callable[[float], str]:
+    return lambda value: f"{whole(value):g} {unit}"

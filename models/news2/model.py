@@ -3,8 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from cds import ALERT, Explanation, Input, Missing, Reading, Reference, Refusal, RiskModel, Score
-from models._points.items import Item, explained, notes_of, person_refusals, total, unanswered, worded_inputs
+from cds import (
+    ALERT,
+    Item,
+    Missing,
+    PointsModel,
+    Reading,
+    Reference,
+    Refusal,
+    notes_of,
+    total,
+    unsuited,
+    without_answer,
+)
 from models.news2 import equation
 from models.news2.inputs import PARAMETERS, News2Row
 
@@ -15,18 +26,18 @@ _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _ACVPU = {"A": ALERT, "C": "new confusion", "V": "voice", "P": "pain", "U": "unresponsive"}
 
 
-class News2(RiskModel):
+class News2(PointsModel):
     id = "news2"
     predictors = News2Row
 
-    def refuse(self, row: News2Row) -> Refusal | None:
+    def gate(self, row: News2Row) -> Refusal | None:
         return next(_refusals(row), None)
 
-    def predict(self, row: News2Row) -> Sequence[Score]:
-        items = tuple(known(row))
-        if len(items) < len(PARAMETERS):
-            raise TypeError("a row with a missing parameter was not refused")
-        return (Score(OUTCOME, total(items), band=band(items)),)
+    def items(self, row: News2Row) -> Sequence[Item]:
+        return items(row)
+
+    def band(self, row: News2Row, points: int) -> str:
+        return band(items(row))
 
     def cautions(self, row: News2Row) -> Sequence[str]:
         said = notes_of(row, PARAMETERS)
@@ -43,13 +54,7 @@ class News2(RiskModel):
         return ("pregnancy",)
 
     def standing(self, row: News2Row) -> str:
-        return f"NEWS2 {band(tuple(known(row)))}"
-
-    def inputs(self, row: News2Row) -> Sequence[Input]:
-        return worded_inputs(self, row)
-
-    def explanation(self, row: News2Row) -> Explanation:
-        return explained(known(row))
+        return f"NEWS2 {band(items(row))}"
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
@@ -69,41 +74,43 @@ class News2(RiskModel):
         return Reference(row, {}, {(OUTCOME, None): float(values["expected"])})
 
 
-def known(row: News2Row) -> Iterator[Item]:
-    """The items of the parameters that the row has; all seven in a row that is scored."""
-    if isinstance(row.resp_rate, Reading):
-        yield equation.rate_item(row.resp_rate.value)
+def items(row: News2Row) -> tuple[Item, ...]:
+    """The seven parameters; without points those that the row does not have."""
+    return (
+        equation.rate_item(row.resp_rate),
+        _saturation(row),
+        equation.oxygen_item(row.oxygen),
+        equation.pressure_item(row.sbp),
+        equation.pulse_item(row.heart_rate),
+        equation.level_item(row.consciousness),
+        equation.temperature_item(row.temperature),
+    )
+
+
+def _saturation(row: News2Row) -> Item:
+    """On scale 2 the points hang on oxygen too."""
     scale: equation.Scale = 2 if isinstance(row.scale_2, Reading) else 1
     oxygen = isinstance(row.oxygen, Reading) and row.oxygen.value
-    if isinstance(row.spo2, Reading) and (scale == 1 or isinstance(row.oxygen, Reading)):
-        yield equation.saturation_item(row.spo2.value, scale, oxygen=oxygen)
-    if isinstance(row.oxygen, Reading):
-        yield equation.oxygen_item(oxygen=row.oxygen.value)
-    if isinstance(row.sbp, Reading):
-        yield equation.pressure_item(row.sbp.value)
-    if isinstance(row.heart_rate, Reading):
-        yield equation.pulse_item(row.heart_rate.value)
-    if isinstance(row.consciousness, Reading):
-        yield equation.level_item(row.consciousness.value, alert=row.consciousness.value == ALERT)
-    if isinstance(row.temperature, Reading):
-        yield equation.temperature_item(row.temperature.value)
+    saturation = row.oxygen if scale == 2 and isinstance(row.oxygen, Missing) else row.spo2
+    return equation.saturation_item(saturation, scale, oxygen=oxygen)
 
 
-def band(items: Sequence[Item]) -> str:
+def band(found: Sequence[Item]) -> str:
     """The class of a score, or of the part of it that is known."""
-    points = total(items)
+    points = total(found)
     if points >= 7:
         return HIGH
     if points >= 5:
         return MEDIUM
-    return SINGLE if any(item.points == 3 for item in items) else LOW
+    return SINGLE if any(item.points == 3 for item in found) else LOW
 
 
 def _refusals(row: News2Row) -> Iterator[Refusal]:
-    yield from person_refusals(row, youngest=16)
+    if (person := unsuited(row.deceased, row.age, youngest=16)) is not None:
+        yield person
     if isinstance(row.pregnancy, Reading):
         yield Refusal("pregnancy", "pregnant, or within 12 weeks of delivery: a maternity score is for that")
-    if missing := unanswered(row, PARAMETERS):
+    if missing := without_answer(row, PARAMETERS):
         told = ", ".join(missing)
         if len(missing) == len(PARAMETERS):
             yield Refusal("no-vitals", f"no vital signs in the last 4 hours: {told}")

@@ -82,21 +82,19 @@ class Padua(PointsModel):
         return unsuited(row.deceased, row.age)
 
     def items(self, row: Inputs) -> Sequence[Item]:
-        years = row.age.value if isinstance(row.age, Reading) else 0
-        bmi = row.bmi.value if isinstance(row.bmi, Reading) else 0.0
         return (
             recorded_item("Active cancer", row.cancer, 3),
             recorded_item("Previous venous thromboembolism", row.thromboembolism, 3),
             asked_item("reduced mobility (bed rest for 3 days or more)", row.immobility, 3),
             recorded_item("Thrombophilia", row.thrombophilia, 3),
             asked_item("trauma or surgery within a month", row.trauma, 2),
-            measured_item("Age 70 or more", row.age, 1, scores=years >= 70, shown=f"{years} years"),
+            measured_item("Age 70 or more", row.age, lambda years: int(years >= 70), "{} years".format),
             recorded_item("Heart or respiratory failure", _either(row.heart_failure, row.respiratory_failure), 1),
             recorded_item("Acute myocardial infarction or ischaemic stroke", row.infarction_or_stroke, 1),
             recorded_item(
                 "Acute infection or rheumatological disorder", _either(row.infection, row.rheumatological), 1
             ),
-            measured_item("body mass index", row.bmi, 1, scores=bmi >= 30, shown=f"{bmi:.3g} kg/m²"),
+            measured_item("body mass index", row.bmi, lambda bmi: int(bmi >= 30), "{:.3g} kg/m²".format),
             recorded_item("Ongoing hormonal treatment", row.hormones, 1),
         )
 

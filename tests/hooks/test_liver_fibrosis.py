@@ -84,3 +84,16 @@ def test_the_same_call_gives_the_same_card(desk: Desk) -> None:
     call = {"hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea"}
     first, second = (post(desk, SERVICE, *labs(200), **call).json() for _ in range(2))
     assert first == second
+
+
+def test_what_no_source_confirms_is_marked_on_the_card(desk: Desk) -> None:
+    listed = len(desk.site.models["fib-4"].card.unverified)
+    assert listed
+    assert f"UNVERIFIED in FIB-4: {listed} points" in card(desk, SERVICE, *labs(200))["detail"]
+
+
+def test_where_the_ehr_saves_by_itself_only_the_referral_is_offered(open_desk: Open) -> None:
+    saving = open_desk(served(SERVICE, system_action=True))
+    said = post(saving, SERVICE, *labs(200)).json()
+    assert [s["label"] for s in said["cards"][0]["suggestions"]] == ["Draft a hepatology referral"]
+    assert [a["resource"]["resourceType"] for a in said["systemActions"]] == ["RiskAssessment"]

@@ -64,14 +64,30 @@ def test_the_emergency_visit_of_this_admission_does_not_count(ward: Desk) -> Non
     assert card(ward, admitted(6), by_ambulance, *emergency_visits(2)) == {}
 
 
-def test_acuity_is_asked_for_when_it_decides(ward: Desk) -> None:
-    said = card(ward, admitted(8, priority=None), FAILING)  # 5 + 2, and 3 if it was acute
+def test_what_charts_do_not_code_makes_no_card_by_itself(ward: Desk) -> None:
+    assert card(ward, admitted(8, priority=None), FAILING) == {}  # 5 + 2, and 3 if it was acute
+    assert ward.last().reason == "ask"
+    sure = card(ward, admitted(8, priority=None), DEMENTED, FAILING)
+    assert sure["summary"].startswith("LACE is at least 10: high risk")
+    assert "was this admission acute? It may add 3 points." in sure["detail"]
+    assert "| Acute admission | not recorded | not known |" in sure["detail"]
+    assert "suggestions" not in sure
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["asks", "asks-and-shows-low"])
+def test_acuity_is_asked_for_when_it_decides_and_the_site_wants_it(open_desk: Open, low: bool) -> None:
+    asking = ward_desk(open_desk, SERVICE, ask_for_missing=True, show_low_risk=low)
+    said = card(asking, admitted(8, priority=None), FAILING)
     assert said["summary"] == "LACE is 7 to 10, high from 10: answer what is asked."
     assert "was this admission acute?" in said["detail"]
     assert "suggestions" not in said
-    assert card(ward, admitted(3, priority=None)) == {}  # it would not decide
-    sure = card(ward, admitted(8, priority=None), DEMENTED, FAILING)
-    assert sure["summary"].startswith("LACE is at least 10: high risk")
+    never = card(asking, admitted(3, priority=None))  # it would not decide
+    assert never.get("summary") == ("LACE is at least 3, below 10." if low else None)
+
+
+def test_a_score_that_hangs_on_an_answer_is_never_shown_as_low(open_desk: Open) -> None:
+    shown = ward_desk(open_desk, SERVICE, show_low_risk=True)
+    assert card(shown, admitted(8, priority=None), FAILING) == {}
 
 
 def test_both_scores_share_one_card(ward: Desk) -> None:

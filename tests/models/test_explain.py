@@ -90,6 +90,8 @@ def test_the_reference_patient_has_no_term_of_her_own() -> None:
 )
 def test_a_term_says_in_words_which_way_it_moves_the_risk(amount: float, direction: str) -> None:
     assert Contribution("x", "1", "0", amount).direction == direction
+    assert Contribution("x", "1", "0", amount, "log odds").words == f"{direction} the risk"
+    assert Contribution("x", "1", "0", amount, "log value").words == f"{direction} it"
 
 
 @pytest.mark.parametrize("path", PATIENTS, ids=lambda path: path.stem)

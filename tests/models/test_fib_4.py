@@ -108,6 +108,7 @@ def test_every_factor_is_told_against_the_reference_person() -> None:
     assert isinstance(risk, Risk)
     told = model_of("fib-4").explanation(risk.row)
     assert told is not None
+    assert {c.scale for c in told.contributions} == {"log value"}
     product = math.prod(math.exp(c.amount) for c in told.contributions)
     assert product * fib_4(50, 40, 40, 250) == pytest.approx(risk.score().value, rel=1e-12)
 

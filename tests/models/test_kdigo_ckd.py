@@ -1,6 +1,7 @@
 """Staging of chronic kidney disease: the three equations, every cell of the heat map, the slope, and every refusal."""
 
 import csv
+import math
 from fractions import Fraction
 from importlib.resources import files
 from random import Random
@@ -323,13 +324,21 @@ def test_one_low_value_is_not_yet_chronic() -> None:
     assert any("three months" in caution for caution in staged(creatinine(0.8, ago(30))).cautions)
 
 
-def test_the_explanation_adds_up() -> None:
+def test_the_explanation_multiplies_to_the_egfr() -> None:
     kidney = model("kdigo-ckd")
     risk = staged(creatinine(1.9, ago(30)))
     told = kidney.explanation(risk.row)
     assert told is not None
-    start = egfr_ckd_epi_2021(0.7, 40, "female")
-    assert start + sum(term.amount for term in told.contributions) == pytest.approx(number(risk, EGFR).value, abs=0.1)
+    assert [(term.name, term.scale) for term in told.contributions] == [
+        ("Creatinine and sex", "log value"),
+        ("Age", "log value"),
+    ]
+    product = egfr_ckd_epi_2021(0.7, 40, "female") * math.prod(term.multiplier for term in told.contributions)
+    assert product == pytest.approx(number(risk, EGFR).value, rel=1e-12)
+    first, age = told.contributions
+    years = next(one.value for one in kidney.inputs(risk.row) if one.name == "Age")
+    assert age.multiplier == pytest.approx(0.9938 ** (float(years.split()[0]) - 40), rel=1e-9)
+    assert (first.words, first.direction) == ("lowers it", "lowers")
 
 
 def test_the_course_is_every_outpatient_value() -> None:

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from cds import ALERT, Missing, NotScored, Outcome, Reading, Risk, hours
+from cds import ALERT, Missing, NotScored, Outcome, Reading, Risk, hours, total
 from cds.features.admission import STAY_CODES
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
 from cds.fhir.identity import Identity
 from cds.risk.scoring import score, score_row
-from models._points.items import total
 from models.news2 import equation
 from models.news2.inputs import PARAMETERS, News2Row, Scale2
-from models.news2.model import HIGH, LOW, MEDIUM, SINGLE, News2, known
+from models.news2.model import HIGH, LOW, MEDIUM, SINGLE, News2, items
 from tests.cdshooks.wards import vital, vitals
 from tests.spec import charts
 from tests.spec.charts import Json, chart, told
@@ -174,8 +173,8 @@ def test_scale_1_is_said_unless_a_clinician_chose_scale_2() -> None:
 
 def test_what_is_known_of_an_incomplete_set_needs_oxygen_for_scale_2_only() -> None:
     row = News2Row.given(AT, **(USUAL | {"oxygen": None, "spo2": 90.0}))
-    assert total(known(row)) == 3
-    assert total(known(News2Row.given(AT, **(USUAL | {"oxygen": None, "spo2": 96.0, "scale_2": True})))) == 0
+    assert total(items(row)) == 3
+    assert total(items(News2Row.given(AT, **(USUAL | {"oxygen": None, "spo2": 96.0, "scale_2": True})))) == 0
 
 
 def test_a_set_that_took_hours_says_so() -> None:

@@ -4,8 +4,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cds import Item, Missing, Reading, asked_item, lacking, measured_item, recorded_item, unsuited, very_old
-from cds.risk.points import total, unanswered
+from cds import (
+    Item,
+    Missing,
+    Reading,
+    asked_item,
+    lacking,
+    measured_item,
+    recorded_item,
+    total,
+    unsuited,
+    up_to,
+    very_old,
+)
+from cds.risk.points import unanswered
 
 NEVER, UNREAD = Missing("never recorded"), Missing("not read")
 DAY = datetime(2021, 5, 3, tzinfo=UTC)
@@ -31,9 +43,15 @@ def test_what_has_to_be_asked() -> None:
 
 
 def test_what_a_number_decides() -> None:
-    assert measured_item("X", Reading(31.0), 1, scores=True, shown="31") == Item("X", "31", 1)
-    assert measured_item("X", Reading(29.0), 1, scores=False, shown="29") == Item("X", "29", 0)
-    assert measured_item("X", Missing("too old"), 1, scores=False, shown="0") == Item("X", "too old", None)
+    heavy, told = (lambda bmi: int(bmi >= 30)), "{:g} kg/m²".format
+    assert measured_item("X", Reading(31.0), heavy, told) == Item("X", "31 kg/m²", 1)
+    assert measured_item("X", Reading(29.0), heavy, told) == Item("X", "29 kg/m²", 0)
+    assert measured_item("X", Missing("too old"), heavy, told) == Item("X", "too old", None)
+
+
+@pytest.mark.parametrize(("value", "points"), [(0, 0), (1, 0), (1.1, 2), (5, 2), (5.1, 5)])
+def test_a_band_holds_its_upper_bound(value: float, points: int) -> None:
+    assert up_to(value, ((1, 0), (5, 2)), 5) == points
 
 
 def test_every_item_without_an_answer_is_named_with_the_points_of_the_others() -> None:

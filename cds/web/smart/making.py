@@ -15,12 +15,13 @@ from cds.errors import DataUnavailable, ModelFailed, WrongPatient
 from cds.features.feature import spell
 from cds.risk.assessment import in_100, people, percent, shown_number
 from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, Score, beside
-from cds.risk.explanation import CoursePoint, Input
-from cds.risk.history import History, history
+from cds.risk.explanation import Input
+from cds.risk.history import history
 from cds.risk.model import RiskModel
 from cds.text import day_text, visible
 from cds.web.smart import views
 from cds.web.smart.about import about
+from cds.web.smart.course import course_of
 
 V = TypeVar("V", bound=Struct)
 
@@ -127,7 +128,7 @@ def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
         "standing": model.standing(risk.row),
         "outcome": risk.estimates[0].outcome if found else model.card.outcome,
         "terms": _terms(model, risk),
-        "course": _course(past) if past else None,
+        "course": course_of(past) if past else None,
         "knobs": tuple(
             views.KnobView(k.name, k.label, k.unit, spell(k.low), spell(k.high), spell(k.value))
             for k in model.knobs(risk.row)
@@ -141,43 +142,14 @@ def _terms(model: RiskModel, risk: Risk) -> views.Terms | None:
     if told is None:
         return None
     years = max(told.risks, default=0)
+    first = risk.estimates[0].outcome
+    moves = {"log hazard": "the hazard", "log odds": "the odds", "log value": first, "points": ""}
     return views.Terms(
         told.reference,
         f"{percent(told.risks[years])} within {years:g} years" if told.risks else "",
         tuple(views.Term(t.name, t.value, t.reference, t.told, t.words, t.amount) for t in told.contributions),
-        told.contributions[0].scale if told.contributions else "points",
+        moves[told.contributions[0].scale] if told.contributions else "",
     )
-
-
-def _course(past: History) -> views.Course:
-    ordered = tuple(_days(past))
-    years = f"{past.years:g}"
-    scored = [day for day in ordered if day.percent]
-    now = scored[-1]
-    sentence = f"The {years}-year risk is {now.percent} now"
-    if len(scored) > 1:
-        sentence = f"{sentence}; it was {scored[0].percent} on {scored[0].date}"
-    first = next((day.date for day in ordered if day.scored), "")
-    unscored = f"Days before {first} are not scored." if past.unscored else ""
-    return views.Course(past.measured.name, past.measured.unit, years, ordered, f"{sentence}.", unscored)
-
-
-def _days(past: History) -> Iterator[views.Day]:
-    """Every value in its own row, by instant; a risk stands in the last row of its instant."""
-    risks = {point.at: point for point in past.risk.points}
-    measured = past.measured.points
-    last = {point.at: number for number, point in enumerate(measured)}
-    for number, point in enumerate(measured):
-        day = views.Day(point.date, point.at.timestamp(), point.value, point.shown, scored=number >= past.unscored)
-        risk = risks.pop(point.at) if last[point.at] == number and point.at in risks else None
-        yield _with_risk(day, risk) if risk else day
-    for risk in risks.values():  # the risk of now, when nothing was measured at this instant
-        yield _with_risk(views.Day(risk.date, risk.at.timestamp()), risk)
-
-
-def _with_risk(day: views.Day, risk: CoursePoint) -> views.Day:
-    told = percent(risk.value, risk.bound)
-    return structs.replace(day, probability=risk.value, percent=f"{risk.bound} {told}" if risk.bound else told)
 
 
 def _line(one: Input, at: datetime) -> views.Line:

@@ -83,12 +83,15 @@ class Term(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """Every contribution, and the patient against whom they are told; points are told against nobody."""
+    """Every contribution, and the patient against whom they are told; points are told against nobody.
+
+    `moves`: what each term multiplies, "the hazard", "the odds", "FIB-4"; "" where they are points.
+    """
 
     reference: str
     risk: str
     terms: tuple[Term, ...]
-    scale: Literal["log hazard", "log odds", "points"] = "log hazard"
+    moves: str
 
 
 class Day(Struct, frozen=True):

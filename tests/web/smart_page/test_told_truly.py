@@ -3,16 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
+from cds.settings import read_settings
+from cds.site import load_site
 from cds.web.smart import views
 from models.kfre.equation import kidney_failure_risk
 from tests.cdshooks.charts import CREATININE, UACR, Json, condition, creatinine_for, kidney, lab, person
-from tests.web.smart_page.bench import App
+from tests.cdshooks.desk import SERVICE
+from tests.cdshooks.wards import vitals
+from tests.web.smart_page.bench import BASE, App, Records
 from tests.web.smart_page.markup import Markup
 
 Open = Callable[..., App]
+LIVER = [lab("1920-8", 80, "U/L", ago=5), lab("1742-6", 36, "U/L", ago=5), lab("777-3", 200, "10*9/L", ago=5)]
 PALLIATIVE = condition("Z51.5", "http://hl7.org/fhir/sid/icd-10-cm", ago=20)
 
 
@@ -209,3 +215,28 @@ def test_a_result_without_a_day_is_as_old_as_it_may_be(written: str, age: str, o
     ratio = lab(UACR, 300, "mg/g", effectiveDateTime=written)
     _, view = seen(open_app(kidney(30, None, ratio)))
     assert next(line.age for line in view.inputs if line.name.startswith("Urine ACR")) == age
+
+
+@pytest.mark.parametrize(
+    ("service", "resources", "lead", "head"),
+    [
+        (SERVICE, kidney(28, 300), "Each value multiplies the hazard;", "Effect on the hazard"),
+        ("liver-fibrosis", LIVER, "whose index is 1.26. Each value multiplies FIB-4;", "Effect on FIB-4"),
+        ("deterioration", vitals(gcs=14), "What each item gives.", "Points"),
+    ],
+    ids=["hazard", "value", "points"],
+)
+def test_what_moves_a_number_is_told_on_its_own_scale(
+    service: str, resources: list[Json], lead: str, head: str, open_app: Open
+) -> None:
+    held = resources if service == SERVICE else [person(64), *resources]
+    records = Records(held)
+    stages, region = {service: {"stage": "live"}}, {"kfre": {"region": "north-america"}}
+    wanted = read_settings(services=stages, models=region, fhir_servers=(BASE,), answer_seconds=20.0)
+    app = open_app(held, records=records, served=load_site(settings=wanted, transport=httpx.MockTransport(records)))
+    text, view = seen(app, app.open(service))
+    assert view.terms is not None
+    assert lead in text
+    assert head in text
+    assert "whose risk is" in text or not view.terms.risk
+    assert "whose risk is ." not in text
