@@ -12,14 +12,10 @@ from cds.cdshooks.context import FHIR_ID, HOOKS
 from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
-from cds.risk.estimate import NotScored, Outcome
+from cds.risk.estimate import VARIANT_INPUTS, NotScored, Outcome
 from cds.risk.model import RiskModel
 
 Stage = Literal["off", "shadow", "live"]
-
-
-VARIANT_INPUTS = "variant-inputs"
-"""The reason with which a variant of an equation says that only its own optional inputs are missing."""
 
 
 class ServiceSettings(BaseModel):
@@ -84,6 +80,8 @@ class Guidance(Struct, frozen=True):
     """Why there is no card, as a closed code for the ledger: "low-risk", "not-eligible", "palliative" …"""
     text: str = ""
     """The same for a clinician who looks although nothing called her; "" where the outcome says it all."""
+    shows: tuple[str, ...] = ()
+    """Ids of the models that a page shows: the one it is about, then those beside it; () for `HookCall.outcome`."""
 
 
 ServiceFunction = Callable[[HookCall], Guidance]
