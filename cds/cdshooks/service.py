@@ -87,6 +87,10 @@ class Guidance(Struct, frozen=True):
 ServiceFunction = Callable[[HookCall], Guidance]
 
 
+SEEN = frozenset({"patient-view", "encounter-start", "encounter-discharge"})
+"""The hooks that are about a whole chart; what hears only others judges a draft, which no page has."""
+
+
 class HookService(Struct, frozen=True):
     """One service; `hook` makes it. `models` are ids in the order in which they are tried."""
 
@@ -100,6 +104,11 @@ class HookService(Struct, frozen=True):
     usage_requirements: str = ""
     mutes: bool = False
     """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it can be shown of a patient when nothing is drafted or booked."""
+        return not SEEN.isdisjoint(self.hooks)
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""

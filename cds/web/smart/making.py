@@ -23,6 +23,8 @@ from cds.web.smart.about import about
 from cds.web.smart.course import course_of
 from cds.web.smart.showing import notes_of, outcomes_of, risks_of
 
+UNSAID = "This service proposes nothing here. That does not say that nothing is needed."
+"""Where a service is silent about a number and does not say that it is low."""
 V = TypeVar("V", bound=Struct)
 
 
@@ -214,7 +216,8 @@ def _silent(said: Answer, outcome: Outcome, deployed: Deployed) -> str:
     text = said.guidance.text if said.guidance else ""
     if isinstance(outcome, NotScored):
         return f"{text} {deployed.service.title} not calculated: {outcome.text}.".strip()
-    return text or "Nothing in this risk calls for action."
+    low = said.guidance is not None and said.guidance.reason == "low-risk"
+    return text or ("Nothing in this risk calls for action." if low else UNSAID)
 
 
 def _trouble(said: Answer, deployed: Deployed, scope: str) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 """Which services have a page, and which of an answer's outcomes it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cds.cdshooks.answer import Answer, Deployed
 from cds.cdshooks.service import shown
 from cds.risk.estimate import Outcome, Risk, beside
+
+
+def pages_of(services: Iterable[Deployed]) -> tuple[Deployed, ...]:
+    """The live services that have a page, in the site's order."""
+    return tuple(one for one in services if one.settings.stage == "live" and one.service.has_page)
 
 
 def outcomes_of(said: Answer) -> tuple[Outcome, ...]:

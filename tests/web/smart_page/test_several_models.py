@@ -73,3 +73,12 @@ def test_a_readmission_page_of_a_low_score_proposes_nothing(open_app: Open) -> N
     view = seen(opened(open_app, [person(), admitted(3)], READMISSION), READMISSION)
     assert view.headline == "LACE is 6, below 10."
     assert [step.advice for step in view.steps] == [""]
+
+
+def test_a_score_that_stands_beside_another_is_not_replaced_by_it(open_app: Open) -> None:
+    low = [person(50, "male"), condition("I48.91", CM, ago=400)]
+    view = seen(opened(open_app, low, STROKE), STROKE)
+    assert not view.steps
+    [note] = [note for note in view.notes if "HAS-BLED" in note]
+    assert note.startswith("HAS-BLED is not calculated: ")
+    assert not any("shown instead" in note for note in view.notes)
