@@ -10,8 +10,9 @@ import pytest
 from cds.settings import read_settings
 from cds.site import load_site
 from cds.web.smart import views
-from tests.cdshooks.charts import Json, condition, lab, person
+from tests.cdshooks.charts import ID, Json, condition, lab, person
 from tests.cdshooks.wards import admissions, admitted, operation
+from tests.models.score_charts import APIXABAN, taking
 from tests.web.smart_page.bench import BASE, SAVE, App, Records
 from tests.web.smart_page.markup import Markup
 
@@ -76,8 +77,8 @@ def test_a_readmission_page_of_a_low_score_proposes_nothing(open_app: Open) -> N
 
 
 def test_a_score_that_stands_beside_another_is_not_replaced_by_it(open_app: Open) -> None:
-    low = [person(50, "male"), condition("I48.91", CM, ago=400)]
-    view = seen(opened(open_app, low, STROKE), STROKE)
+    apixaban = taking(APIXABAN, id="m1", subject={"reference": f"Patient/{ID}"})
+    view = seen(opened(open_app, [*FIBRILLATING, apixaban], STROKE), STROKE)
     assert not view.steps
     [note] = [note for note in view.notes if "HAS-BLED" in note]
     assert note.startswith("HAS-BLED is not calculated: ")
