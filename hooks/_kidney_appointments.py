@@ -18,6 +18,8 @@ def for_unscored(call: HookCall, outcome: NotScored) -> Guidance:
     rise = outcome.reason == "creatinine-rise"
     if not (rise or eligible(outcome)):
         return Guidance(reason=outcome.reason)
+    if isinstance(row_of(outcome).palliative, Reading):
+        return Guidance(reason="palliative-care", text=PALLIATIVE)
     words = not_scored(outcome)
     summary = fitting(f"First for nephrology: {words[:1].lower()}{words[1:]}", words)
     detail = f"{for_no_score(call, outcome)}\n\n{_order()}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from cds import Card, Guidance, HookCall, Item, NotScored, Outcome, Risk, silence, total
+from cds import Card, Guidance, HookCall, Item, NotScored, Outcome, Risk, silence, structs, total
 from hooks import _scores as scores
 from models.hospital.equation import ONCOLOGY, PROCEDURE, URGENT
 from models.hospital.model import ASKED
@@ -23,6 +23,7 @@ QUESTIONS = {
     },
 }
 """The items that charts do not code: what is asked, and the points that the answer may give."""
+ANSWER = "answer what is asked; early follow-up if the score is then high"
 ADVICE = "arrange early follow-up: a visit or call within days, medicines reconciled, and a named contact"
 
 
@@ -66,17 +67,25 @@ def for_outcomes(call: HookCall, outcomes: Sequence[Outcome]) -> Guidance:
     low = [standing for standing in standings if not standing.hangs and call.settings.show_low_risk]
     if not (first := next(iter(high or hanging or low), None)):
         return silence(next((o for o in outcomes if isinstance(o, Risk)), outcomes[0]))
+    advice = ADVICE if high else ANSWER if hanging else ""
     said, told = tuple(_notes(call, outcomes)), [standing.outcome for standing in standings]
     card = Card(
         summary=_summary(high, hanging, first),
         indicator="info",
         source=scores.source(call, first.outcome),
-        detail=scores.detail(call, told, _parts(standings), ADVICE, said),
+        detail=scores.detail(call, told, _parts(standings), advice, said),
         override_reasons=scores.REASONS,
-        advice=ADVICE,
+        advice=advice,
         notes=said,
     )
-    return scores.with_saving(call, card, *(outcome for outcome in outcomes if isinstance(outcome, Risk)))
+    guidance = scores.with_saving(call, card, *(outcome for outcome in outcomes if isinstance(outcome, Risk)))
+    return structs.replace(guidance, shows=_order(first, outcomes))
+
+
+def _order(first: Standing, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """What a page shows: what is scored before what is not, and of it first what the card's sentence is about."""
+    ordered = sorted(outcomes, key=lambda o: (not isinstance(o, Risk), o.model != first.outcome.model))
+    return tuple(outcome.model for outcome in ordered)
 
 
 def _standing(call: HookCall, outcome: Outcome) -> Standing | None:

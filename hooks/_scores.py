@@ -73,7 +73,7 @@ def detail(call: HookCall, outcomes: Sequence[Outcome], parts: Iterable[str], ad
     return "\n\n".join(
         (
             *parts,
-            f"**Consider:** {advice}.",
+            *([f"**Consider:** {advice}."] if advice else []),
             *([f"**Please note:** {'; '.join(map(plain, said))}."] if said else []),
             *([f"**Checked, not found:** {', '.join(looked)}."] if looked else []),
             *_unverified(call, outcomes),

@@ -28,17 +28,22 @@ def for_risk(call: HookCall, risk: Risk) -> Guidance:
     """A card when anticoagulation may be due and none is recorded; else silence, with the reason."""
     score, row = risk.score(), _row(risk)
     if score.band not in ADVICE:
-        return Guidance(reason="low-risk", text=f"{scores.named(score)}: nothing in this score calls for action.")
+        text = f"{scores.named(score)}: nothing in this score calls for action."
+        return _card(call, risk, text, "") if call.settings.show_low_risk else Guidance(reason="low-risk", text=text)
     if isinstance(row.anticoagulant, Reading):
         since = f" ({row.anticoagulant.date})" if row.anticoagulant.when else ""
         text = f"An anticoagulant is recorded{since}: nothing more is proposed."
         return Guidance(reason="anticoagulant-recorded", text=text)
+    summary = _summary(score.outcome, score.value, score.band)
+    return _card(call, risk, summary, f"{ADVICE[score.band]} ({SOURCES[risk.model]})")
+
+
+def _card(call: HookCall, risk: Risk, summary: str, advice: str) -> Guidance:
     bleeding, said = call.outcomes.get(BLEEDING), tuple(_notes(call, risk))
-    advice = f"{ADVICE[score.band]} ({SOURCES[risk.model]})"
     kept = (risk, bleeding) if isinstance(bleeding, Risk) else (risk,)
-    parts = (f"**{scores.named(score)}**", scores.inputs_table(call, risk), *_tables(call, kept))
+    parts = (f"**{scores.named(risk.score())}**", scores.inputs_table(call, risk), *_tables(call, kept))
     card = Card(
-        summary=_summary(score.outcome, score.value, score.band),
+        summary=summary,
         indicator="info",
         source=scores.source(call, risk),
         detail=scores.detail(call, kept, parts, advice, said),

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from cds import Guidance, HookCall, Risk, ServiceSettings, hook, silence
+from cds import Guidance, HookCall, Risk, ServiceSettings, hook, silence, structs
 from hooks import _stroke_cards as cards
 
 
@@ -29,4 +29,5 @@ def stroke_and_bleeding(call: HookCall) -> Guidance:
     outcome = cards.stroke(call, call.settings.score)
     if outcome is None:
         return Guidance(reason="stroke-score-failed")
-    return cards.for_risk(call, outcome) if isinstance(outcome, Risk) else silence(outcome)
+    said = cards.for_risk(call, outcome) if isinstance(outcome, Risk) else silence(outcome)
+    return structs.replace(said, shows=(outcome.model, cards.BLEEDING))

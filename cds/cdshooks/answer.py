@@ -60,7 +60,7 @@ class Deployed(Struct, frozen=True):
 
     def links(self) -> tuple[Link, ...]:
         """What every card of this service links to: its page. The context names the service and no patient."""
-        if self.smart_url is None:
+        if self.smart_url is None or not self.service.has_page:
             return ()
         title = f"{self.service.title[:1].lower()}{self.service.title[1:]}"
         return (Link(f"Open {title} details", self.smart_url, "smart", appContext=self.service.id),)

@@ -13,14 +13,10 @@ from cds.cdshooks.drafts import Draft
 from cds.cdshooks.wire import Call
 from cds.errors import SiteError
 from cds.fhir.identity import FHIR_ID
-from cds.risk.estimate import NotScored, Outcome
+from cds.risk.estimate import VARIANT_INPUTS, NotScored, Outcome
 from cds.risk.model import RiskModel
 
 Stage = Literal["off", "shadow", "live"]
-
-
-VARIANT_INPUTS = "variant-inputs"
-"""The reason with which a variant of an equation says that only its own optional inputs are missing."""
 
 
 class ServiceSettings(BaseModel):
@@ -85,9 +81,15 @@ class Guidance(Struct, frozen=True):
     """Why there is no card, as a closed code for the ledger: "low-risk", "not-eligible", "palliative" …"""
     text: str = ""
     """The same for a clinician who looks although nothing called her; "" where the outcome says it all."""
+    shows: tuple[str, ...] = ()
+    """Ids of the models that a page shows: the one it is about, then those beside it; () for `HookCall.outcome`."""
 
 
 ServiceFunction = Callable[[HookCall], Guidance]
+
+
+SEEN = frozenset({"patient-view", "encounter-start", "encounter-discharge"})
+"""The hooks that are about a whole chart; what hears only others judges a draft, which no page has."""
 
 
 class HookService(Struct, frozen=True):
@@ -105,6 +107,11 @@ class HookService(Struct, frozen=True):
     """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
     never_rest: frozenset[str] = frozenset()
     """Reasons for not scoring whose card is shown whatever was said of it before."""
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it can be shown of a patient when nothing is drafted or booked."""
+        return not SEEN.isdisjoint(self.hooks)
 
     def chosen(self, settings: ServiceSettings) -> tuple[str, ...]:
         """The models that run under these settings: the site's variant with its fallback, or all."""

@@ -97,12 +97,18 @@ def shown_number(number: Number) -> str:
     """A number for a person: "15.4%", "5 points", "32.5 mL/min/1.73 m²"."""
     if isinstance(number, Score):
         unit = "point" if number.unit == "points" and number.value == 1 else number.unit
-        return (
-            f"{number.value:.10g} {unit}".strip()
-            if float(number.value).is_integer()
-            else f"{number.value:.3g} {unit}".strip()
-        )
+        return f"{_plainly(number.value)} {unit}".strip()
     return percent(number.probability, number.bound)
+
+
+def _plainly(value: float) -> str:
+    """A number in digits alone: three decimals below 10, one below 100, none above, and more where all would be 0."""
+    size = abs(value)
+    digits = 3 if size < 10 else 1 if size < 100 else 0
+    while 0 < size < 0.5 * 10**-digits and digits < 12:
+        digits += 1
+    shown = f"{value + 0.0:.{digits}f}"  # -0.0 + 0.0 is 0.0
+    return shown.rstrip("0").rstrip(".") if digits else shown
 
 
 def _years(value: float) -> dict[str, Any]:

@@ -1,13 +1,18 @@
 """What scoring answers: a risk with its estimates, or why there is none; never a guess, never NaN."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
 from cds.features.feature import Bound
 from cds.features.predictors import Predictors
+
+VARIANT_INPUTS: Final = "variant-inputs"
+"""The reason with which a variant of an equation says that only its own optional inputs are missing."""
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Estimate(Struct, frozen=True):
@@ -88,12 +93,20 @@ class NotScored(Struct, frozen=True):
 Outcome = Risk | NotScored
 
 
-def beside(outcome: Outcome, outcomes: Iterable[Outcome], failed: Iterable[str] = ()) -> tuple[str, ...]:
+def beside(
+    outcome: Outcome, outcomes: Iterable[Outcome], failed: Iterable[str] = (), names: Mapping[str, str] = _NO_NAMES
+) -> tuple[str, ...]:
     """What must be said beside an outcome that is shown, in plain text: its cautions, and what became of other models.
 
-    `outcomes` are those of every model that was asked, `failed` the ids of those that broke.
+    `outcomes` are those of every model that was asked, `failed` the ids of those that broke, `names` what a person
+    calls a model, by its id. Only a variant that lacks its own inputs is replaced by what is shown.
     """
     refused = (o for o in outcomes if isinstance(o, NotScored) and o.model != outcome.model)
-    instead = (f"{o.text}; the {outcome.model} equation is shown instead" for o in refused)
+    instead = (
+        f"{o.text}; the {outcome.model} equation is shown instead"
+        if o.reason == VARIANT_INPUTS
+        else f"{names.get(o.model, o.model)} is not calculated: {o.text}"
+        for o in refused
+    )
     broken = (f"the model {model} failed and is not shown" for model in failed)
     return (*outcome.cautions, *(instead if isinstance(outcome, Risk) else ()), *broken)

@@ -105,6 +105,7 @@ def test_the_group_of_a_patient(desk: Desk, resources: list[Json], indicator: st
         ([person()], "egfr-never-recorded"),
         (kidney(34, 310, condition("Z94.0", "http://hl7.org/fhir/sid/icd-10-cm")), "kidney-transplant"),
         (kidney(16, 1400, condition("Z51.5", "http://hl7.org/fhir/sid/icd-10-cm", ago=20)), "palliative-care"),
+        (kidney(34, None, condition("Z51.5", "http://hl7.org/fhir/sid/icd-10-cm", ago=20)), "palliative-care"),
     ],
 )
 def test_silence_with_its_reason(desk: Desk, resources: list[Json], why: str) -> None:

@@ -97,3 +97,10 @@ def test_where_the_ehr_saves_by_itself_only_the_referral_is_offered(open_desk: O
     said = post(saving, SERVICE, *labs(200)).json()
     assert [s["label"] for s in said["cards"][0]["suggestions"]] == ["Draft a hepatology referral"]
     assert [a["resource"]["resourceType"] for a in said["systemActions"]] == ["RiskAssessment"]
+
+
+def test_a_site_may_see_a_low_index_and_nothing_is_proposed(open_desk: Open) -> None:
+    low = card(open_desk(served(SERVICE, show_low_risk=True)), SERVICE, *labs(400))
+    assert low["summary"] == "FIB-4 2.00: nothing in this index calls for action."
+    assert [s["label"] for s in low["suggestions"]] == ["Save this risk assessment to the chart"]
+    assert "Consider" not in low["detail"]

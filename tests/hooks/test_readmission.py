@@ -54,6 +54,17 @@ def test_a_high_lace(ward: Desk) -> None:
     assert "HOSPITAL not calculated: no usable hemoglobin of this stay" in said["detail"]
 
 
+def test_only_a_high_score_proposes_early_follow_up(open_desk: Open) -> None:
+    desk = ward_desk(open_desk, SERVICE, show_low_risk=True, ask_for_missing=True)
+    low = card(desk, admitted(3))
+    assert low["summary"] == "LACE is 6, below 10."
+    assert "follow-up" not in low["detail"]
+    hanging = card(desk, admitted(6, priority=None), FAILING, DEMENTED)
+    assert hanging["summary"].endswith("answer what is asked.")
+    assert "**Consider:** answer what is asked; early follow-up if the score is then high." in hanging["detail"]
+    assert "arrange early follow-up" in card(desk, admitted(8), FAILING, DEMENTED)["detail"]
+
+
 def test_silence_below(ward: Desk) -> None:
     assert card(ward, admitted(3)) == {}  # 3 + 3
     assert card(ward, admitted(6), *emergency_visits(2)) == {}  # 4 + 3 + 2

@@ -138,3 +138,16 @@ def test_without_a_stroke_score_there_is_an_error_and_no_bleeding_card(
         monkeypatch.setattr(desk.site.models[model], "items", breaks)
     response = post(desk, SERVICE, aged(80), IN_AF, *BLEEDING)
     assert response.status_code == 500
+
+
+def test_a_site_may_see_a_low_score_and_nothing_is_proposed(open_desk: Open) -> None:
+    low = card(open_desk(served(SERVICE, show_low_risk=True)), SERVICE, aged(60), IN_AF)
+    assert low["summary"].startswith("CHA2DS2-VA 0 points")
+    assert low["summary"].endswith("nothing in this score calls for action.")
+    assert "Consider" not in low["detail"]
+
+
+def test_where_the_ehr_saves_by_itself_nothing_is_offered_to_save(open_desk: Open) -> None:
+    said = post(open_desk(served(SERVICE, system_action=True)), SERVICE, aged(80), IN_AF, STROKE, *BLEEDING).json()
+    assert "suggestions" not in said["cards"][0]
+    assert [a["resource"]["resourceType"] for a in said["systemActions"]] == ["RiskAssessment"] * 2

@@ -7,7 +7,6 @@ from msgspec import structs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable, LedgerUnavailable, MalformedRequest, WriteRefused
 from cds.features.feature import spell
 from cds.ledger import FeedbackRecord
@@ -17,6 +16,7 @@ from cds.risk.scoring import score_row
 from cds.web.smart import saving, views
 from cds.web.smart.making import numbers
 from cds.web.smart.pages import Made, Pages, problem
+from cds.web.smart.showing import outcomes_of
 from cds.web.smart.visiting import Kind, Outcome, Visit
 
 PAGE_FEEDBACK = "urn:bedside:page-feedback"
@@ -102,7 +102,7 @@ class Acts:
 
 
 def _supposed(made: Made) -> views.WhatIf:
-    outcome = shown(made.said.outcomes) if made.said.outcomes else None
+    outcome = outcomes_of(made.said)[0] if made.said.outcomes else None
     if not isinstance(outcome, Risk):
         return views.WhatIf(refused="There is no risk to compare with.")
     model = made.deployed.models[outcome.model]

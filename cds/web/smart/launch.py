@@ -32,6 +32,7 @@ from cds.web.smart.errors import HTML, client_of, logged, problem, render
 from cds.web.smart.headers import embedded, page_headers
 from cds.web.smart.mounting import root
 from cds.web.smart.ready import check_smart
+from cds.web.smart.showing import pages_of
 from cds.web.smart.strangers import Strangers
 from cds.web.smart.words import WORDS
 from cds.web.state import State
@@ -186,7 +187,7 @@ class _Road:
     def _page(self, session: Session) -> str:
         """The page that the card's link meant, or the only one there is; else the overview."""
         services = self._state.site.tenants[session.tenant].services
-        live = [id_ for id_, deployed in services.items() if deployed.settings.stage == "live"]
+        live = [deployed.service.id for deployed in pages_of(services.values())]
         named = [id_ for id_ in live if id_ == session.app_context] or live
         return f"/{named[0]}" if len(named) == 1 else ""
 

@@ -10,11 +10,10 @@ from msgspec import Struct, structs
 from cds.cdshooks.answer import Answer, Deployed
 from cds.cdshooks.card import Card, card_id
 from cds.cdshooks.prefetch import covers
-from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable, ModelFailed, WrongPatient
 from cds.features.feature import spell
 from cds.risk.assessment import in_100, people, percent, shown_number
-from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, Score, beside
+from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, Score
 from cds.risk.explanation import Input
 from cds.risk.history import history
 from cds.risk.model import RiskModel
@@ -22,7 +21,10 @@ from cds.text import day_text, visible
 from cds.web.smart import views
 from cds.web.smart.about import about
 from cds.web.smart.course import course_of
+from cds.web.smart.showing import notes_of, outcomes_of, risks_of
 
+UNSAID = "This service proposes nothing here. That does not say that nothing is needed."
+"""Where a service is silent about a number and does not say that it is low."""
 V = TypeVar("V", bound=Struct)
 
 
@@ -42,20 +44,21 @@ def page_of(said: Answer, deployed: Deployed, banner: views.Banner, launched: da
     )
     if said.error is not None or not said.outcomes:
         return clean(structs.replace(base, **_trouble(said, deployed, scope)))
-    outcome = shown(said.outcomes)
+    outcomes = outcomes_of(said)
+    outcome, risks = outcomes[0], risks_of(outcomes)
     model = deployed.models[outcome.model]
     steps = tuple(map(_step, said.guidance.cards)) if said.guidance else ()
     told = structs.replace(
         base,
-        state="scored" if isinstance(outcome, Risk) else "not-scored",
+        state="scored" if risks else "not-scored",
         headline=steps[0].summary if steps else _silent(said, outcome, deployed),
         steps=steps,
-        notes=tuple(map(_sentence, steps[0].notes if steps else beside(outcome, said.outcomes.values(), said.failed))),
-        inputs=tuple(_line(one, said.at) for one in model.inputs(outcome.row)),
-        cautions=model.card.cautions,
+        notes=tuple(map(_sentence, steps[0].notes if steps else notes_of(said, deployed, outcomes))),
+        inputs=_lines(said, deployed, risks or outcomes[:1]),
+        cautions=tuple(dict.fromkeys(c for o in risks or outcomes[:1] for c in deployed.models[o.model].card.cautions)),
         about=about(model),
     )
-    return clean(structs.replace(told, **_scored(said, model, outcome)) if isinstance(outcome, Risk) else told)
+    return clean(structs.replace(told, **_scored(said, deployed, risks)) if risks else told)
 
 
 def entry_of(said: Answer, deployed: Deployed) -> views.Entry:
@@ -64,14 +67,13 @@ def entry_of(said: Answer, deployed: Deployed) -> views.Entry:
     if said.error is not None or not said.outcomes:
         told = _trouble(said, deployed, "")
         return clean(views.Entry(id_, title, told["state"], told["headline"]))
-    outcome = shown(said.outcomes)
+    outcomes = outcomes_of(said)
+    outcome, risks = outcomes[0], risks_of(outcomes)
     cards = said.guidance.cards if said.guidance else ()
     headline = cards[0].summary if cards else _silent(said, outcome, deployed)
-    scored = isinstance(outcome, Risk)
-    model = deployed.models[outcome.model]
-    found = numbers(outcome, model) if isinstance(outcome, Risk) else ()
-    points = scores(outcome, model, proposes=False) if isinstance(outcome, Risk) else ()
-    state: views.State = "scored" if scored else "not-scored"
+    found = numbers(outcome, deployed.models[outcome.model]) if isinstance(outcome, Risk) else ()
+    points = _all_scores(deployed, risks, proposes=False)
+    state: views.State = "scored" if risks else "not-scored"
     return clean(views.Entry(id_, title, state, headline, found, points))
 
 
@@ -117,13 +119,26 @@ def _unproposed(number: views.Number) -> views.Number:
     return structs.replace(number, marks=tuple(structs.replace(m, action="", source="") for m in number.marks))
 
 
-def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
+def _all_scores(deployed: Deployed, risks: Sequence[Risk], *, proposes: bool) -> tuple[views.ScoreView, ...]:
+    """The scores of the model that the page is about, and beside them those of the others."""
+    return tuple(one for risk in risks for one in scores(risk, deployed.models[risk.model], proposes=proposes))
+
+
+def _lines(said: Answer, deployed: Deployed, outcomes: Sequence[Outcome]) -> tuple[views.Line, ...]:
+    """What they rest on, each input once."""
+    found = (one for outcome in outcomes for one in deployed.models[outcome.model].inputs(outcome.row))
+    return tuple(dict.fromkeys(_line(one, said.at) for one in found))
+
+
+def _scored(said: Answer, deployed: Deployed, risks: Sequence[Risk]) -> dict[str, Any]:
+    risk = risks[0]
+    model = deployed.models[risk.model]
     past = history(model, said.chart, risk) if said.chart else None
     found = numbers(risk, model)
     proposes = bool(said.guidance and said.guidance.cards)
     return {
         "numbers": found if proposes else tuple(map(_unproposed, found)),
-        "scores": scores(risk, model, proposes=proposes),
+        "scores": _all_scores(deployed, risks, proposes=proposes),
         "source": model.title,
         "standing": model.standing(risk.row),
         "outcome": risk.estimates[0].outcome if found else model.card.outcome,
@@ -133,7 +148,7 @@ def _scored(said: Answer, model: RiskModel, risk: Risk) -> dict[str, Any]:
             views.KnobView(k.name, k.label, k.unit, spell(k.low), spell(k.high), spell(k.value))
             for k in model.knobs(risk.row)
         ),
-        "excluded": tuple(model.exclusions(risk.row)),
+        "excluded": tuple(dict.fromkeys(w for r in risks for w in deployed.models[r.model].exclusions(r.row))),
     }
 
 
@@ -201,7 +216,8 @@ def _silent(said: Answer, outcome: Outcome, deployed: Deployed) -> str:
     text = said.guidance.text if said.guidance else ""
     if isinstance(outcome, NotScored):
         return f"{text} {deployed.service.title} not calculated: {outcome.text}.".strip()
-    return text or "Nothing in this risk calls for action."
+    low = said.guidance is not None and said.guidance.reason == "low-risk"
+    return text or ("Nothing in this risk calls for action." if low else UNSAID)
 
 
 def _trouble(said: Answer, deployed: Deployed, scope: str) -> dict[str, Any]:

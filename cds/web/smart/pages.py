@@ -36,6 +36,7 @@ from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
 from cds.web.smart.mounting import root
 from cds.web.smart.rendering import page
+from cds.web.smart.showing import pages_of
 from cds.web.smart.visiting import Access, Note, Outcome, Session, Visit
 from cds.web.state import State
 
@@ -142,7 +143,7 @@ class Pages:
         return _rendered(request, visit, view)
 
     def deployed(self, request: Request, session: Session) -> Deployed:
-        """The live service in the path. Raises UnknownService when the tenant has none of that name."""
+        """The live service in the path. Raises UnknownService when the tenant has no page of that name."""
         found = {deployed.service.id: deployed for deployed in self._live(session)}
         named = found.get(request.path_params["service"])
         if named is None:
@@ -152,7 +153,7 @@ class Pages:
     def _live(self, session: Session) -> tuple[Deployed, ...]:
         for tenant in self.state.site.served():
             if tenant.id == session.tenant:
-                return tuple(one for one in tenant.services.values() if one.settings.stage == "live")
+                return pages_of(tenant.services.values())
         raise UnknownService("this EHR is not served here any more")
 
     def client(self, session: Session, deployed: Deployed, access: Access) -> FhirClient:

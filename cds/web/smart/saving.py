@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from cds.cdshooks.answer import Answer, Deployed
 from cds.cdshooks.prefetch import covers
-from cds.cdshooks.service import shown
 from cds.errors import DataUnavailable
 from cds.fhir.client import Created
 from cds.risk.assessment import IDENTIFIER_SYSTEM, risk_assessment
 from cds.risk.estimate import Risk
 from cds.smart.scopes import may_create
+from cds.web.smart.showing import outcomes_of
 from cds.web.smart.visiting import Session
 
 REMEMBERED = 4096
@@ -41,7 +41,7 @@ class Saved(Struct, frozen=True):
 
 def assessment_of(said: Answer, deployed: Deployed, session: Session) -> dict[str, Any] | None:
     """The RiskAssessment of a scored page; the same numbers from the same results have the same identifier."""
-    outcome = shown(said.outcomes) if said.outcomes and said.error is None else None
+    outcome = outcomes_of(said)[0] if said.outcomes and said.error is None else None
     if not isinstance(outcome, Risk):
         return None
     return risk_assessment(

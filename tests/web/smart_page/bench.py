@@ -167,8 +167,8 @@ class App:
         assert response.status_code == status, response.text
         return str(response.text)
 
-    def act(self, what: str, form: Mapping[str, str] | None = None, status: int = 200) -> str:
-        response = self.http.post(f"{self.path}/{SERVICE}/{what}", data={"ticket": TICKET, **(form or {})})
+    def act(self, what: str, form: Mapping[str, str] | None = None, status: int = 200, service: str = SERVICE) -> str:
+        response = self.http.post(f"{self.path}/{service}/{what}", data={"ticket": TICKET, **(form or {})})
         assert response.status_code == status, response.text
         return str(response.text)
 

@@ -61,4 +61,4 @@ class Markup(HTMLParser):
 
 def _safe(tag: str, address: str) -> bool:
     """Our own paths and anchors; only a link that opens a new tab leads elsewhere, and by https."""
-    return address.startswith(("/smart/", "#")) or (tag == "a" and address.startswith("https://"))
+    return address.startswith(("/smart/", "/models/", "#")) or (tag == "a" and address.startswith("https://"))
