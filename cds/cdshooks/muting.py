@@ -1,6 +1,5 @@
 """Lets an info card rest when its user has said what she thinks of it and nothing has changed since (D16)."""
 
-import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,10 +8,9 @@ import msgspec
 
 from cds.cdshooks.answer import Answer, Deployed, quieten
 from cds.cdshooks.record import patient_key
-from cds.cdshooks.service import VARIANT_INPUTS
 from cds.features.feature import Missing, Reading
 from cds.ledger import AnswerRecord, ScoreRecord, Whose
-from cds.risk.estimate import Estimate, NotScored, Number, Outcome, Score
+from cds.risk.estimate import VARIANT_INPUTS, Estimate, NotScored, Number, Outcome, Score
 from cds.risk.model import RiskModel
 from cds.risk.snapshot import estimates, read_snapshot, snapshot
 
@@ -22,7 +20,7 @@ FIFTH = 0.2 * (1 - 1e-9)
 Recall = Callable[[Whose, datetime], Awaitable[AnswerRecord | None]]
 """The answer to which a user last reacted since, as the ledger has it."""
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBERS = str.maketrans(dict.fromkeys("0123456789."))
 
 
 async def mute(said: Answer, deployed: Deployed, recall: Recall, days: int) -> None:
@@ -51,7 +49,7 @@ def _messages(before: AnswerRecord) -> list[str]:
 
 def _shapes(cards: list[dict[str, Any]]) -> list[str]:
     """What the cards say without their numbers: another finding with the same risk is another message."""
-    return [_NUMBER.sub("#", card["summary"]) for card in cards]
+    return [card["summary"].translate(_NUMBERS) for card in cards]
 
 
 def _moved(before: AnswerRecord, said: Answer, deployed: Deployed) -> bool:

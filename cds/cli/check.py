@@ -51,6 +51,8 @@ def check(
     results = list(_checks(found, site))
     for name, fault in results:
         out.print(f"{'fail' if fault else 'pass'}  {name}{f': {fault}' if fault else ''}")
+    for name, why in _off(found):
+        out.print(f"off   {name}{f': {why}' if why != 'off' else ''}")
     if any(fault for _, fault in results):
         raise typer.Exit(FAILED)
 
@@ -58,13 +60,30 @@ def check(
 def _checks(site: Site, folder: Path | None) -> Iterator[tuple[str, str | None]]:
     yield "site", None
     for cls in site.known_models:
-        yield f"model {cls.id}", site.unavailable.get(cls.id)
+        if cls.id in site.models:
+            yield f"model {cls.id}", None
     for name in site.known_services:
-        yield f"service {name}", site.unavailable.get(name)
+        if (why := site.unavailable.get(name)) != "off":
+            yield f"service {name}", why
+    running = any(tenant.services for tenant in site.served())
+    yield (
+        "services",
+        None if running else "none is on: [services.ID] stage in site.toml; `docs/catalogue.md` lists them",
+    )
     yield "trust", None if site.settings.trust else _NOBODY
     yield "signing keys", _fault(lambda: own_keys(site.settings, folder))
     yield "spool", _fault(lambda: spool_folder(site.settings)) or _aside(site.settings.spool)
     yield "ledger", _fault(lambda: open_ledger(site.settings).close())
+
+
+def _off(site: Site) -> Iterator[tuple[str, str]]:
+    """What the site has not turned on, or not set up: no fault, unless a service wants it, which then says so."""
+    for cls in site.known_models:
+        if cls.id not in site.models:
+            yield f"model {cls.id}", site.unavailable[cls.id]
+    for name in site.known_services:
+        if (why := site.unavailable.get(name)) == "off":
+            yield f"service {name}", why
 
 
 def _aside(spool: Path | None) -> str | None:

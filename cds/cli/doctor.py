@@ -73,8 +73,11 @@ async def _look(base: str, needs: tuple[Need, ...], *, smart: bool) -> tuple[lis
 
 
 def _needs(site: Site) -> tuple[Need, ...]:
-    """What every model of the site reads, served already or not."""
-    return union(need for model in site.known_models for need in model.predictors.needs())
+    """What the site's services read, of every tenant; where none is on, what the kidney equation reads."""
+    running = [deployed for tenant in site.served() for deployed in tenant.services.values()]
+    if running:
+        return union(need for deployed in running for need in deployed.needs)
+    return union(n for model in site.known_models if model.id.startswith("kfre") for n in model.predictors.needs())
 
 
 def _registered(site: Site) -> Iterator[tuple[str, list[Finding]]]:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from cds.cdshooks.context import FHIR_ID
 from cds.cli.common import USAGE, stop
+from cds.fhir.identity import FHIR_ID
 from cds.site.finding import add_portions, model_classes, services_found
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

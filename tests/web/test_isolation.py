@@ -224,6 +224,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("post", f"{APP}/{{service}}/feedback"): unsafe_route,
     ("get", "/smart/passage.js"): open_to_all,
     ("get", "/.well-known/jwks.json"): open_to_all,
+    ("get", "/models"): open_to_all,
+    ("get", "/models/{model}"): open_to_all,
     ("get", "/metrics"): open_to_all,
     ("get", "/health/live"): open_to_all,
     ("get", "/health/ready"): open_to_all,
