@@ -102,12 +102,12 @@ def test_every_metric_is_told() -> None:
 def test_every_setting_of_a_service_is_in_the_catalogue_with_its_default() -> None:
     told = rows(section("docs/catalogue.md", "Beside `stage`", "`nephrotoxic-order` has"))
     shared = set(ServiceSettings.model_fields) - {"stage"}
-    own = {
-        name: (f"`{service.id}`", default(name, field))
-        for service in services_found()
-        for name, field in service.settings_type.model_fields.items()
-        if name not in ServiceSettings.model_fields
-    }
+    own: dict[str, tuple[str, str]] = {}
+    for service in sorted(services_found(), key=lambda service: service.id):
+        for name, field in service.settings_type.model_fields.items():
+            if name not in ServiceSettings.model_fields:
+                of = f"{own[name][0]}, `{service.id}`" if name in own else f"`{service.id}`"
+                own[name] = (of, default(name, field))
     for_all = {name: ("all", default(name, ServiceSettings.model_fields[name])) for name in shared}
     assert {name: tuple(cells[:2]) for name, cells in told.items()} == own | for_all
 

@@ -13,7 +13,7 @@ from cds.cli.common import USAGE, stop
 from cds.fhir.identity import FHIR_ID
 from cds.site.finding import add_portions, model_classes, services_found
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z][a-z0-9]*+(?:-[a-z0-9]++)*+")
 _WRITABLE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
