@@ -65,7 +65,11 @@ def serve(
 
 
 def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
-    """The demo's site: live, open on loopback, with the demo's own EHR as its one client."""
+    """The demo's site: live, open on loopback, with the demo's own EHR as its one client.
+
+    The demo's patients are kidney patients: without a site of your own only the kidney service is on.
+    """
+    own = {} if site else {"services": {"kidney-failure-risk": {"stage": "live"}}}
     ehr = {
         "tenant": "demo",
         "issuer": f"{base}/demo/auth",
@@ -78,7 +82,8 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         trust="open-on-loopback",
         public_url=base,
         region=region or "north-america",
-        default_stage="live",
+        default_stage="live" if site else "off",
+        **own,
         mute_days=0,  # whoever plays with a card wants to see it again
         drain_seconds=0,  # whoever plays with the demo waits for nobody
         clients=(ehr,),
