@@ -133,6 +133,10 @@ def within(knobs: Sequence[Knob], values: Mapping[str, float]) -> None:
             raise OutOfRange(f"{knob.label}: {spell(knob.low)} to {spell(knob.high)} {knob.unit}".rstrip())
 
 
+_UNITS = {"a": "years", "d": "days", "{INR}": ""}
+"""UCUM's codes that nobody reads aloud."""
+
+
 def plain_inputs(row: Predictors, names: Sequence[str]) -> tuple[Input, ...]:
     """The inputs of a row as any model can tell them, by the names that its features have."""
     return tuple(_input(name, row.answers()[name]) for name in names)
@@ -146,7 +150,8 @@ def _input(name: str, answer: Reading[object] | Missing) -> Input:
     value = _value(answer.value)
     bound = f"{answer.bound} " if answer.bound else ""
     note = f"as sent: {answer.as_sent}" if answer.as_sent else ""
-    return Input(label, f"{bound}{value} {answer.unit}".rstrip(), note, when, answer.when, (*sources, *answer.also))
+    unit = _UNITS.get(answer.unit, answer.unit)
+    return Input(label, f"{bound}{value} {unit}".rstrip(), note, when, answer.when, (*sources, *answer.also))
 
 
 def _value(value: object) -> str:

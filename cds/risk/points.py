@@ -4,11 +4,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cds.features.feature import Missing, Reading
 from cds.risk.estimate import Number, Refusal, Score
-from cds.risk.explanation import Contribution, Explanation
+from cds.risk.explanation import Contribution, Explanation, Input
 from cds.risk.model import RiskModel
 from cds.risk.refusals import notes_of, very_old
 
@@ -102,6 +102,15 @@ class PointsModel(RiskModel):
     def cautions(self, row: Any) -> Sequence[str]:
         """What must be said of any input, each once, and of an age beyond the studies."""
         return (*dict.fromkeys(notes_of(row, row.answers())), *very_old(row.age))
+
+    def inputs(self, row: Any) -> Sequence[Input]:
+        """As every model's; in a scored row, what was looked for and is not recorded has been counted as absent."""
+        told = super().inputs(row)
+        if self.refuse(row) is not None:
+            return told
+        return tuple(
+            structs.replace(i, value="none recorded", missing="") if i.missing in NOT_THERE else i for i in told
+        )
 
     def explanation(self, row: Any) -> Explanation:
         """What each item gave, zeros too."""

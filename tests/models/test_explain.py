@@ -169,7 +169,7 @@ def test_the_5_year_threshold_is_the_sites_own() -> None:
 def test_a_model_that_tells_nothing_of_itself_still_lists_its_inputs() -> None:
     row = kfre().predictors.given(charts.AT, age=Reading(66, "a"), acr=Missing("too old", "35 mg/g", charts.AT))
     age, ratio = plain_inputs(row, ("age", "acr"))
-    assert (age.name, age.value, age.missing) == ("Age", "66 a", "")
+    assert (age.name, age.value, age.missing) == ("Age", "66 years", "")
     assert (ratio.value, ratio.date, ratio.missing) == ("35 mg/g", "22 Nov 2026", "too old")
 
 

@@ -17,6 +17,7 @@ from cds.risk.estimate import Estimate, NotScored, Outcome, Risk, Score
 from cds.risk.explanation import Input
 from cds.risk.history import history
 from cds.risk.model import RiskModel
+from cds.risk.model_card import Threshold
 from cds.text import day_text, visible
 from cds.web.smart import views
 from cds.web.smart.about import about
@@ -104,13 +105,19 @@ def scores(risk: Risk, model: RiskModel, *, proposes: bool) -> tuple[views.Score
     return tuple(_score(number, model, proposes) for number in further)
 
 
+def _mark(threshold: Threshold, told: views.Told, proposes: bool) -> views.ScoreMark:
+    """What a cut-point calls for stands only where something is proposed, and where it may be reached."""
+    action = threshold.action if proposes and told != "not above" else ""
+    return views.ScoreMark(threshold.words, action, threshold.source, told)
+
+
 def _score(number: Score | Estimate, model: RiskModel, proposes: bool) -> views.ScoreView:
     marks = (t for t in model.thresholds if t.about(number))
     return views.ScoreView(
         number.outcome if isinstance(number, Score) else f"{number.outcome}, {number.horizon_years:g} years",
         shown_number(number),
         number.band if isinstance(number, Score) else "",
-        tuple(views.ScoreMark(t.words, t.action if proposes else "", t.source, t.told(number)) for t in marks),
+        tuple(_mark(t, t.told(number), proposes) for t in marks),
     )
 
 

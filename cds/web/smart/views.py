@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+Told = Literal["above", "not above", "unknown"]
+"""Whether a number is above a threshold; a bound may leave that open."""
 State = Literal["scored", "not-scored", "unavailable", "failed"]
 
 
@@ -26,7 +28,7 @@ class Mark(Struct, frozen=True):
     action: str
     """"" where nothing is proposed."""
     source: str
-    told: Literal["above", "not above", "unknown"]
+    told: Told
 
 
 class Number(Struct, frozen=True):
@@ -47,7 +49,7 @@ class ScoreMark(Struct, frozen=True):
     cut: str
     action: str
     source: str
-    told: Literal["above", "not above", "unknown"]
+    told: Told
 
 
 class ScoreView(Struct, frozen=True):

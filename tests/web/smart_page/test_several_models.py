@@ -83,3 +83,19 @@ def test_a_score_that_stands_beside_another_is_not_replaced_by_it(open_app: Open
     [note] = [note for note in view.notes if "HAS-BLED" in note]
     assert note.startswith("HAS-BLED is not calculated: ")
     assert not any("shown instead" in note for note in view.notes)
+
+
+def test_what_is_not_recorded_and_counts_as_absent_is_not_told_as_unused(open_app: Open) -> None:
+    view = seen(opened(open_app, FIBRILLATING, STROKE), STROKE)
+    told = {line.name: (line.value, line.why) for line in view.inputs}
+    assert told["Age"] == ("70 years", "")
+    assert told["Diabetes"] == ("none recorded", "")
+    assert told["Hypertension"] == ("yes", "")
+
+
+def test_a_cut_point_that_is_not_reached_calls_for_nothing(open_app: Open) -> None:
+    blood = [lab("718-7", 9, "g/dL", ago=1), lab("2951-2", 130, "mmol/L", ago=1)]
+    stay = [admitted(6, service="OMED"), *blood, operation(), *admissions(2)]
+    hospital, lace = seen(opened(open_app, [person(), *stay], READMISSION), READMISSION).scores
+    assert [(mark.told, bool(mark.action)) for mark in hospital.marks] == [("above", True)]
+    assert [(mark.told, mark.action) for mark in lace.marks] == [("not above", "")]
