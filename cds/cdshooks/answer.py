@@ -29,6 +29,8 @@ from cds.risk.scoring import score
 NO_CARDS = b'{"cards":[]}'
 MUTED = "muted"
 """The kind of an answer, and the reason in its record, when its card rests (`cds.cdshooks.muting`)."""
+DUPLICATE = "duplicate"
+"""The reason in the record when another service's card says the same (`cds.cdshooks.duplicates`)."""
 
 
 class Deployed(Struct, frozen=True):
@@ -221,6 +223,14 @@ def overdue(late: Answer) -> None:
 def quieten(said: Answer) -> None:
     """Take the cards from an answer whose user need not see them again; what was computed stays for the record."""
     said.cards, said.reason, said.body = [], MUTED, NO_CARDS
+    _settle(said, shadow=False)
+
+
+def shorten(said: Answer, cards: list[dict[str, Any]]) -> None:
+    """Leave an answer the cards, or the parts of them, that nobody else has shown in the same event."""
+    said.cards, said.body = cards, NO_CARDS
+    if not cards:
+        said.reason = DUPLICATE
     _settle(said, shadow=False)
 
 

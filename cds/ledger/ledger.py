@@ -21,7 +21,7 @@ from cds.ledger.feedback import store
 from cds.ledger.group import Statements
 from cds.ledger.heads import Head, read_heads, signed_heads
 from cds.ledger.outage import Outage
-from cds.ledger.reactions import Whose, last_reacted
+from cds.ledger.reactions import Whose, last_reacted, shown_by_others
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.rows import Entry, entry, feedback_row
 from cds.ledger.seal import Keyring
@@ -31,7 +31,7 @@ from cds.ledger.verify import Verdict, verify
 from cds.ledger.writer import Job, Ticket, Writer
 
 DEADLINE = 2.0  # seconds an answer may wait for its commit, and once more for the spool
-RECALL = 0.2  # seconds that an answer may wait to hear what its user said before
+RECALL = 0.2  # seconds that an answer may wait to hear what its user was shown before
 BACKLOG = 1024  # answers that may wait
 PATIENCE = 15.0  # seconds that a group from the spool may take: nobody waits for it
 
@@ -119,16 +119,27 @@ class Ledger:
 
     async def reacted(self, whose: Whose, since: datetime) -> AnswerRecord | None:
         """The answer to which a user last reacted since, if there is one and the database says so at once."""
+        keyring = self._writer.keyring
+        found: AnswerRecord | None = await self._recalled(
+            lambda connection: last_reacted(connection, whose, since, keyring)
+        )
+        return found
+
+    async def shown(self, whose: Whose, hook_instance: str, since: datetime) -> list[AnswerRecord]:
+        """What other services showed a user in one hook instance since, if the database says so at once."""
+        keyring = self._writer.keyring
+        found: list[AnswerRecord] | None = await self._recalled(
+            lambda connection: shown_by_others(connection, whose, hook_instance, since, keyring)
+        )
+        return found or []
+
+    async def _recalled(self, job: Job) -> Any:
         if self._outage is not None and self._outage.spooling:
             return None
-        keyring = self._writer.keyring
         try:
-            found: AnswerRecord | None = await self._soon(
-                lambda connection: last_reacted(connection, whose, since, keyring), RECALL
-            )
+            return await self._soon(job, RECALL)
         except LedgerUnavailable:
             return None
-        return found
 
     def _ready(self) -> None:
         """What `open` could not find out or do while the database was out."""

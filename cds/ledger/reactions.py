@@ -1,9 +1,11 @@
-"""Finds what a user was last shown about a patient and said something of: what may rest depends on it (D16)."""
+"""Finds what a user was shown about a patient: what may rest, or need not be said twice, depends on it (D16)."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection, Select, literal_column, select
 
 from cds.ledger.records import AnswerRecord
 from cds.ledger.rows import micros, opened
@@ -34,9 +36,31 @@ def last_reacted(connection: Connection, whose: Whose, since: datetime, keyring:
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.seq.desc())
     )
+    return next(_to_user(connection, query, whose, keyring), None)
+
+
+def shown_by_others(
+    connection: Connection, whose: Whose, hook_instance: str, since: datetime, keyring: Keyring
+) -> list[AnswerRecord]:
+    """The answers with a card that services other than `whose.service` gave this user since, in one hook instance."""
+    query = (
+        select(answers)
+        .where(
+            answers.c.patient == keyring.pseudonym(whose.tenant, whose.patient),
+            answers.c.kind == literal_column("'card'"),  # as the index has it
+            answers.c.tenant == whose.tenant,
+            answers.c.service != whose.service,
+            answers.c.hook_instance == hook_instance,
+            answers.c.recorded_at >= micros(since),
+        )
+        .order_by(answers.c.seq)
+    )
+    return list(_to_user(connection, query, whose, keyring))
+
+
+def _to_user(connection: Connection, query: Select[Any], whose: Whose, keyring: Keyring) -> Iterator[AnswerRecord]:
     for row in connection.execute(query).all():
         found = select(scores).where(scores.c.answer == row.seq).order_by(scores.c.position)
         answer = opened(row, connection.execute(found).all(), keyring)
         if answer.user == whose.user:  # who it was is sealed
-            return answer
-    return None
+            yield answer

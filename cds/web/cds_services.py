@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from cds.cdshooks.answer import Answer, Deployed, answer, kind, missing, overdue
 from cds.cdshooks.discovery import discovery
+from cds.cdshooks.duplicates import leave_out_duplicates
 from cds.cdshooks.feedback import read_feedback
 from cds.cdshooks.muting import mute
 from cds.cdshooks.outcomes import status_of
@@ -108,30 +109,31 @@ async def _tenant(state: State, request: Request, service: str | None = None) ->
     return await state.tenant(sent, request.scope["path"], service, address)
 
 
-async def _deployed(state: State, request: Request) -> Deployed:
-    """The service that is called, as its caller's tenant has it."""
+async def _deployed(state: State, request: Request) -> tuple[Tenant, Deployed]:
+    """The caller's tenant, and the service that is called as that tenant has it."""
     service = request.path_params["id"]
     tenant = await _tenant(state, request, service)
     deployed = tenant.services.get(service)
     if deployed is None:
         raise UnknownService("there is no such service here, or it is off")
-    return deployed
+    return tenant, deployed
 
 
 async def _call(state: State, request: Request) -> Response:
     settings = state.site.settings  # of this call to its end, whatever site is served by then
-    deployed = await _deployed(state, request)
+    tenant, deployed = await _deployed(state, request)
     with state.place(deployed.tenant):
-        return await _answered(state, request, deployed, settings)
+        return await _answered(state, request, tenant, deployed, settings)
 
 
-async def _answered(state: State, request: Request, deployed: Deployed, settings: Settings) -> Response:
+async def _answered(state: State, request: Request, tenant: Tenant, deployed: Deployed, settings: Settings) -> Response:
     body = await read_body(request, settings.body_bytes)
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
     del body
     if state.ledger is not None:
         await mute(said, deployed, state.ledger.reacted, settings.mute_days)
+        await leave_out_duplicates(said, deployed, tenant.services.values(), state.ledger.shown)
     seconds = time.perf_counter() - started
     if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
@@ -182,7 +184,7 @@ def _observe(state: State, said: Answer, deployed: Deployed, seconds: float) -> 
 
 
 async def _feedback(state: State, request: Request) -> Response:
-    deployed = await _deployed(state, request)
+    _, deployed = await _deployed(state, request)
     with state.place(deployed.tenant):
         return await _kept(state, request, deployed)
 

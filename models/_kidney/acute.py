@@ -103,9 +103,11 @@ def _seen(result: Result) -> Reading[bool]:
 
 
 class UnexplainedRise(Feature[Reading[float] | Missing]):
-    """The newest creatinine is 1.5 times the median of days 8 to 365 before it, with nothing in the seven days before.
+    """A creatinine 1.5 times the median of days 8 to 365 before it, with nothing in the seven days before it.
 
-    The value is that median in mg/dL; `as_sent` reads "88 to 160 µmol/L" for the card. NHS England AKI algorithm.
+    The newest, another of the last seven days, or one since which the newest has not come down. The value is that
+    median in mg/dL; `as_sent` reads "88 to 160 µmol/L" for the card. NHS England AKI algorithm, which looks at the
+    newest only: a repeat a few days later would then hide the rise.
     """
 
     def needs(self) -> tuple[Need, ...]:
@@ -115,25 +117,24 @@ class UnexplainedRise(Feature[Reading[float] | Missing]):
         return unexplained(chart.read(EXACT, at), at)
 
 
-class UnexplainedRiseOfWeek(UnexplainedRise):
-    """Such a rise of any creatinine of the last seven days: a repeat of it explains nothing."""
+def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
+    """The usual creatinine from which a recent one rose; `series` has nothing after `at`.
 
-    def read(self, chart: Chart, at: datetime) -> Reading[float] | Missing:
-        return unexplained_in_week(chart.read(EXACT, at), at)
-
-
-def unexplained_in_week(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
-    """The usual creatinine from which the newest, or another of the last seven days, rose when it was measured."""
+    Recent: the newest, one of the last seven days, or one of the last 90 days from which repeats at most a week apart
+    lead to a newest that is 1.5 times the usual still.
+    """
     for n, creatinine in enumerate(series):
-        if n and at - creatinine.at > _WEEK:
+        lately = not n or at - creatinine.at <= _WEEK
+        if not lately and (series[n - 1].at - creatinine.at > _WEEK or at - creatinine.at > _QUARTER):
             break
-        if isinstance(found := unexplained(series[n:], at), Reading):
+        found = _risen(series[n:], at)
+        if isinstance(found, Reading) and (lately or series[0].value >= 1.5 * found.value - _TOLERANCE):
             return found
     return Missing("never recorded")
 
 
-def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
-    """The usual creatinine from which the newest rose; `series` has nothing after `at`."""
+def _risen(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
+    """The usual creatinine from which the first of `series` rose, when nothing had been measured in the week before."""
     if len(series) < 2 or series[0].result.when.first < _LOOK_BACK.before(at):
         return Missing("never recorded")
     newest, *earlier = series

@@ -93,7 +93,7 @@ class CkdInputs(Predictors):
     unclear_pregnancy = gates.UnclearPregnancy()
     aki_diagnosis = gates.AKI_DIAGNOSIS
     acute_rise = acute.AcuteRise()
-    unexplained_rise = acute.UnexplainedRiseOfWeek()
+    unexplained_rise = acute.UnexplainedRise()
     unusable_creatinine = acute.UnusableCreatinine()
     egfr = EGFR
     creatinine = Creatinine()

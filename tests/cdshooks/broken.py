@@ -77,6 +77,13 @@ def _serving(served: Site, **changes: Any) -> Site:
     return msgspec.structs.replace(served, services=services)
 
 
+def beside(served: Site, *others: HookService) -> Site:
+    """The site with more services, which run on the same models as the kidney service."""
+    first = served.services[SERVICE]
+    more = {s.id: msgspec.structs.replace(first, service=s, hooks=frozenset(s.hooks)) for s in others}
+    return msgspec.structs.replace(served, services=dict(served.services) | more)
+
+
 SOURCE = Source("Test", "https://example.org", Coding("x", "urn:x"))
 
 

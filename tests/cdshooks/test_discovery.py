@@ -3,14 +3,12 @@
 import re
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from cds import Guidance, HookCall, hook
 from cds.cdshooks.context import HOOKS
-from cds.cdshooks.service import HookService
 from cds.errors import SiteError
-from cds.site import Site
+from tests.cdshooks.broken import beside
 from tests.cdshooks.charts import kidney
 from tests.cdshooks.desk import PATH, SERVICE, Desk, outcome, site
 
@@ -25,13 +23,6 @@ def services(desk: Desk) -> list[dict[str, object]]:
 
 def templates(desk: Desk) -> dict[str, str]:
     return {str(k): str(v) for k, v in desk.templates.items()}
-
-
-def beside(served: Site, *others: HookService) -> Site:
-    """The site with more services, which run on the same models as the kidney service."""
-    first = served.services[SERVICE]
-    more = {s.id: msgspec.structs.replace(first, service=s, hooks=frozenset(s.hooks)) for s in others}
-    return msgspec.structs.replace(served, services=dict(served.services) | more)
 
 
 @hook("patient-view", id="silent", title="Silent", description="Says nothing", models=("kfre-4",))

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.cdshooks.broken import beside
 from tests.cdshooks.charts import ID, Json, kidney
 from tests.cdshooks.desk import Desk, outcome, site, without
-from tests.cdshooks.test_discovery import beside, silent
+from tests.cdshooks.test_discovery import silent
 
 TOKEN: Json = {
     "access_token": "canary-token",

@@ -15,6 +15,7 @@ from cds.settings import read_settings
 from cds.site import load_site
 from cds.web.app import create_app
 from fhir_fixtures.search import prefetch
+from tests.cli.command import bedside
 
 ROOT = Path(__file__).resolve().parents[2]
 STORIES = sorted((ROOT / "fhir_fixtures" / "patients").glob("*.json"))
@@ -44,11 +45,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def replay(variables: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    own = {k: v for k, v in os.environ.items() if not k.startswith("BEDSIDE_")}
-    command = [sys.executable, "-m", "cds.cli", "replay", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=ROOT, env={**own, **variables}, check=False
-    )
+    return bedside("replay", *arguments, **variables)
 
 
 def test_every_recorded_outcome_replays_to_the_last_bit(recorded: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cds import NotScored, Reading, Risk, Score
-from models._kidney.acute import EXACT, acute, unexplained_in_week
+from models._kidney.acute import EXACT, acute, unexplained
 from models.kdigo_aki.staging import LOWEST, MEDIAN, Unit, aki_stage, worst
 from tests.charts import (
     AT,
@@ -236,7 +236,7 @@ def test_the_gate_of_the_kidney_failure_equations_and_the_stage_never_disagree()
     seen = {"gate": 0, "rise": 0, "open": 0}
     for _ in range(1000):
         found = chart(*_random(random)).read(EXACT, AT)
-        rose, rise = acute(found, AT), unexplained_in_week(found, AT)
+        rose, rise = acute(found, AT), unexplained(found, AT)
         now = worst(found, AT)
         level = now.stage if now else 0
         week = AT - timedelta(days=7)
