@@ -85,6 +85,14 @@ def test_every_setting_counts() -> None:
         ([(10, 3.0), (375.1, 2.0)], "scored"),
         ([(200, 3.0), (230, 2.0)], "creatinine-rise"),  # the newest may itself be months old
         ([(10, 3.0)], "scored"),
+        # A repeat explains nothing: of the last seven days, or a newest that has not come down.
+        ([(2, 3.0), (6, 3.0), (40, 2.0)], "creatinine-rise"),
+        ([(2, 2.9), (6, 3.0), (40, 2.0)], "creatinine-rise"),
+        ([(20, 3.0), (22, 3.0), (60, 2.0)], "creatinine-rise"),
+        ([(20, 3.1), (26, 3.0), (33, 3.0), (60, 2.0)], "creatinine-rise"),
+        ([(20, 2.9), (22, 3.0), (60, 2.0)], "scored"),
+        ([(77, 3.0), (83, 3.0), (90, 3.0), (140, 2.0), (141, 2.0), (142, 2.0)], "creatinine-rise"),
+        ([(77.1, 3.0), (83.1, 3.0), (90.1, 3.0), (140, 2.0), (141, 2.0), (142, 2.0)], "scored"),
     ],
 )
 def test_a_rise_that_nothing_explains(values: Series, answer: str) -> None:
