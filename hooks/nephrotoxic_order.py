@@ -15,6 +15,7 @@ from hooks import _nephrotoxic as words
         "a site has checked it"
     ),
     models=("kdigo-aki",),
+    by_name_only=True,
     usage_requirements=(
         "Every key is needed, from prefetch or from fhirServer. Drafts are recognised by a closed list: NSAIDs "
         "(without aspirin) and injected aminoglycosides as RxNorm products and ATC; contrast by ATC V08A, and by ten "
@@ -25,6 +26,5 @@ from hooks import _nephrotoxic as words
 def nephrotoxic_order(call: HookCall) -> Guidance:
     orders = words.harmful(call.drafts)
     if not orders:
-        known = all(draft.coded for draft in call.drafts)
-        return Guidance(reason="no-such-order" if known else "order-not-readable")
+        return Guidance(reason="no-such-order" if all(draft.coded for draft in call.drafts) else "order-not-readable")
     return words.guidance(call, orders)

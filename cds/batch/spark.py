@@ -24,8 +24,10 @@ from cds.batch.spark_tasks import BLOCKS, DIGESTS, FAILED, NAMES, SCORED, TOLD, 
 from cds.batch.stages import RangeTold, ShardTold, Stages, Work, chart_file, write_chart
 from cds.errors import RunInterrupted, SiteError
 
-_TASKS_A_CORE, _FEWEST_TASKS = 4, 256
-"""A cluster that grows with its load shows few cores at first."""
+_TASKS_A_CORE, _TASK_BYTES = 4, 256 << 20
+"""How finely a run is cut: a task costs a tenth of a second before it reads anything, and its results must fit the
+driver. A cluster that grows with its load shows few cores at first, so that a large export has more tasks than these.
+"""
 
 
 def score(
@@ -108,7 +110,7 @@ class _Run:
         self._spark, self._plan, self._recipe, self._work = spark, plan, recipe, work
         self._progress = progress
         self._cores = cores(spark)
-        self._tasks = max(self._cores * _TASKS_A_CORE, _FEWEST_TASKS)
+        self._tasks = max(self._cores * _TASKS_A_CORE, -(-plan.export.length // _TASK_BYTES))
 
     def finished(self, finish: Finish, watch: Watch) -> dict[str, Any]:
         plan, total = self._plan, self._plan.export.length
@@ -119,8 +121,9 @@ class _Run:
             self._progress("reading", total, total)
             watch.end("reading")
             before = Stages(plan, self._recipe).replaced_before()
-            replaced = links({pair for one in told for pair in one.replaced}, before, self._names(scanned))
-            self._score(scanned, merged(replaced))
+            names = self._names(scanned)
+            replaced = links({pair for one in told for pair in one.replaced}, before, names)
+            self._score(scanned, merged(replaced), names)
         watch.end("scoring")
         outputs = finish.outputs(told)
         report = finish.report(told, outputs, digests)
@@ -148,7 +151,7 @@ class _Run:
         _raise_first({row["number"]: row["failed"] for row in rows if row["failed"] is not None})
         return [row["digest"] for row in sorted(rows, key=itemgetter("number"))]
 
-    def _score(self, scanned: Any, together: Merged) -> None:
+    def _score(self, scanned: Any, together: Merged, names: Sequence[bytes]) -> None:
         """Shuffle the blocks by shard, score each shard whole, and keep the results in the run's folder."""
         shards = self._plan.shards
         every = self._numbers(shards).selectExpr(
@@ -161,7 +164,7 @@ class _Run:
         if elsewhere := _also_in(foreign_shards(together, shards)):
             blocks = blocks.mapInArrow(Copy(elsewhere), BLOCKS)
         by_shard = blocks.repartition(min(shards, self._tasks), "shard").sortWithinPartitions("shard", "range")
-        task = Score(self._plan, self._recipe, together, self._names(scanned))
+        task = Score(self._plan, self._recipe, together, names)
         with held(by_shard.mapInArrow(task, SCORED)) as scored:
             # This scores all at once; the iterator after it fetches one partition at a time.
             failed = scored.where("failed is not null").select("shard", "failed").collect()

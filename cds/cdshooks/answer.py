@@ -22,7 +22,7 @@ from cds.features.feature import Need
 from cds.features.needs import union
 from cds.fhir.chart import Chart
 from cds.fhir.codes import Vocabulary
-from cds.risk.estimate import Outcome
+from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 from cds.risk.scoring import score
 
@@ -224,6 +224,11 @@ def quieten(said: Answer) -> None:
     """Take the cards from an answer whose user need not see them again; what was computed stays for the record."""
     said.cards, said.reason, said.body = [], MUTED, NO_CARDS
     _settle(said, shadow=False)
+
+
+def reasons_of(said: Answer) -> set[str]:
+    """Why models gave no number."""
+    return {outcome.reason for outcome in said.outcomes.values() if isinstance(outcome, NotScored)}
 
 
 def shorten(said: Answer, cards: list[dict[str, Any]]) -> None:

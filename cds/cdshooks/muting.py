@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cds.cdshooks.answer import Answer, Deployed, quieten
+from cds.cdshooks.answer import Answer, Deployed, quieten, reasons_of
 from cds.cdshooks.record import patient_key
 from cds.features.feature import Missing, Reading
 from cds.ledger import AnswerRecord, ScoreRecord, Whose
@@ -38,18 +38,18 @@ def _may_rest(said: Answer, deployed: Deployed) -> bool:
     """Info at patient-view, from a service that allows it; a failed model is news."""
     calm = bool(said.cards) and all(card["indicator"] == "info" for card in said.cards)
     settled = said.error is None and not said.failed and deployed.settings.stage == "live"
-    reasons = {outcome.reason for outcome in said.outcomes.values() if isinstance(outcome, NotScored)}
-    rests = deployed.service.mutes and reasons.isdisjoint(deployed.service.never_rest)
+    rests = deployed.service.mutes and reasons_of(said).isdisjoint(deployed.service.never_rest)
     return rests and said.call.hook == "patient-view" and calm and settled
 
 
-def _messages(before: AnswerRecord) -> list[str]:
+def _messages(before: AnswerRecord) -> list[tuple[str, ...]]:
     return _shapes(msgspec.json.decode(before.cards))
 
 
-def _shapes(cards: list[dict[str, Any]]) -> list[str]:
-    """What the cards say without their numbers: another finding with the same risk is another message."""
-    return [card["summary"].translate(_NUMBERS) for card in cards]
+def _shapes(cards: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """What the cards say and offer, without their numbers: another finding with the same risk is another message."""
+    told = ([card["summary"], *(s["label"] for s in card.get("suggestions", ()))] for card in cards)
+    return [tuple(text.translate(_NUMBERS) for text in texts) for texts in told]
 
 
 def _moved(before: AnswerRecord, said: Answer, deployed: Deployed) -> bool:

@@ -107,6 +107,8 @@ class HookService(Struct, frozen=True):
     """Whether its info cards at patient-view rest after a user's feedback (D16): never for deterioration or orders."""
     never_rest: frozenset[str] = frozenset()
     """Reasons for not scoring whose card is shown whatever was said of it before."""
+    by_name_only: bool = False
+    """Whether `default_stage` leaves it off: it is on where the site gives it a stage of its own."""
 
     @property
     def has_page(self) -> bool:
@@ -129,6 +131,7 @@ def hook(
     usage_requirements: str = "",
     mutes: bool = False,
     never_rest: Iterable[str] = (),
+    by_name_only: bool = False,
 ) -> Callable[[ServiceFunction], HookService]:
     """Make a function of a HookCall a service. Nothing is registered: the site finds it by its type.
 
@@ -142,7 +145,9 @@ def hook(
 
     def made(answer: ServiceFunction) -> HookService:
         asked, awake = tuple(models), frozenset(never_rest)
-        return HookService(id, hooks, title, description, asked, answer, settings, usage_requirements, mutes, awake)
+        return HookService(
+            id, hooks, title, description, asked, answer, settings, usage_requirements, mutes, awake, by_name_only
+        )
 
     return made
 

@@ -3,13 +3,14 @@
 from cds.ledger.beginning import upgrade
 from cds.ledger.events import Event
 from cds.ledger.heads import Head
-from cds.ledger.ledger import Ledger
+from cds.ledger.ledger import RECALL, Ledger
 from cds.ledger.reactions import Whose
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.seal import Keyring
 from cds.ledger.verify import Verdict
 
 __all__ = [
+    "RECALL",
     "AnswerRecord",
     "Event",
     "FeedbackRecord",

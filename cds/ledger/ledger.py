@@ -125,11 +125,11 @@ class Ledger:
         )
         return found
 
-    async def shown(self, whose: Whose, hook_instance: str, since: datetime) -> list[AnswerRecord]:
-        """What other services showed a user in one hook instance since, if the database says so at once."""
+    async def shown(self, whose: Whose, hook: str, hook_instance: str, since: datetime) -> list[AnswerRecord]:
+        """What other services showed a user at one hook's instance since, if the database says so at once."""
         keyring = self._writer.keyring
         found: list[AnswerRecord] | None = await self._recalled(
-            lambda connection: shown_by_others(connection, whose, hook_instance, since, keyring)
+            lambda connection: shown_by_others(connection, whose, hook, hook_instance, since, keyring)
         )
         return found or []
 

@@ -40,9 +40,9 @@ def last_reacted(connection: Connection, whose: Whose, since: datetime, keyring:
 
 
 def shown_by_others(
-    connection: Connection, whose: Whose, hook_instance: str, since: datetime, keyring: Keyring
+    connection: Connection, whose: Whose, hook: str, hook_instance: str, since: datetime, keyring: Keyring
 ) -> list[AnswerRecord]:
-    """The answers with a card that services other than `whose.service` gave this user since, in one hook instance."""
+    """The answers with a card that services other than `whose.service` gave this user since, at one hook's instance."""
     query = (
         select(answers)
         .where(
@@ -50,6 +50,7 @@ def shown_by_others(
             answers.c.kind == literal_column("'card'"),  # as the index has it
             answers.c.tenant == whose.tenant,
             answers.c.service != whose.service,
+            answers.c.hook == hook,
             answers.c.hook_instance == hook_instance,
             answers.c.recorded_at >= micros(since),
         )

@@ -207,7 +207,8 @@ def _deployed(
     reach: Reach,
     unavailable: dict[str, str],
 ) -> Deployed | None:
-    table = {"stage": settings.default_stage, **settings.services.get(service.id, {})}
+    stage = "off" if service.by_name_only else settings.default_stage
+    table = {"stage": stage, **settings.services.get(service.id, {})}
     own, missing = _own_settings(service.settings_type, table, f"services.{service.id}")
     if not isinstance(own, ServiceSettings):
         unavailable[service.id] = f"{', '.join(missing)} is not set: [services.{service.id}] in site.toml"

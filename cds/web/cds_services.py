@@ -1,7 +1,9 @@
 """The CDS Hooks endpoints: discovery, a hook call, and feedback."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
@@ -18,6 +20,7 @@ from cds.cdshooks.muting import mute
 from cds.cdshooks.outcomes import status_of
 from cds.cdshooks.record import record_of
 from cds.errors import BedsideError, LedgerUnavailable, ModelFailed, Overloaded, TooManyCalls, UnknownService
+from cds.ledger import RECALL, Ledger
 from cds.risk.estimate import NotScored
 from cds.settings import Settings
 from cds.site import Tenant
@@ -132,8 +135,7 @@ async def _answered(state: State, request: Request, tenant: Tenant, deployed: De
     said = await answer(deployed, body, state.clock())
     del body
     if state.ledger is not None:
-        await mute(said, deployed, state.ledger.reacted, settings.mute_days)
-        await leave_out_duplicates(said, deployed, tenant.services.values(), state.ledger.shown)
+        await _quieter(said, deployed, tenant, state.ledger, settings.mute_days)
     seconds = time.perf_counter() - started
     if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
         overdue(said)
@@ -141,6 +143,14 @@ async def _answered(state: State, request: Request, tenant: Tenant, deployed: De
     await state.audit.mismatched(said, deployed)
     _observe(state, said, deployed, seconds)
     return Response(sent, said.status, _headers(said), media_type=JSON)
+
+
+async def _quieter(said: Answer, deployed: Deployed, tenant: Tenant, ledger: Ledger, days: int) -> None:
+    """Leave out what another card says already, and let rest what was answered: what is left out is not compared."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RECALL):  # for both: a slow ledger must not cost the card its time
+            await leave_out_duplicates(said, deployed, tenant.services.values(), ledger.shown)
+            await mute(said, deployed, ledger.reacted, days)
 
 
 async def _recorded(state: State, said: Answer, deployed: Deployed) -> bytes:

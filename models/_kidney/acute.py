@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import islice, takewhile
 from math import inf
 from statistics import median
 
@@ -54,7 +54,15 @@ class AcuteRise(Feature[Found]):
 
 
 def acute(series: Sequence[Creatinine], at: datetime) -> Found:
-    """The newest creatinine of the last 90 days that shows acute injury; `series` has nothing after `at`.
+    """The creatinine that shows acute injury of the last 90 days; `series` has nothing after `at`."""
+    found = by_kdigo(series, at)
+    if isinstance(found, Reading) or isinstance(unexplained(series, at), Reading):
+        return found
+    return repeated_rise(series, at)
+
+
+def by_kdigo(series: Sequence[Creatinine], at: datetime) -> Found:
+    """The newest creatinine of the last 90 days that rose, or fell, within a week.
 
     1.5 times any of the seven days before or after, or 0.3 mg/dL above any of the 48 hours before: 26.5 µmol/L where
     both were reported in it. One walk: a ward measures every few hours, for weeks.
@@ -103,11 +111,9 @@ def _seen(result: Result) -> Reading[bool]:
 
 
 class UnexplainedRise(Feature[Reading[float] | Missing]):
-    """A creatinine 1.5 times the median of days 8 to 365 before it, with nothing in the seven days before it.
+    """The newest creatinine is 1.5 times the median of days 8 to 365 before it, with nothing in the seven days before.
 
-    The newest, another of the last seven days, or one since which the newest has not come down. The value is that
-    median in mg/dL; `as_sent` reads "88 to 160 µmol/L" for the card. NHS England AKI algorithm, which looks at the
-    newest only: a repeat a few days later would then hide the rise.
+    The value is that median in mg/dL; `as_sent` reads "88 to 160 µmol/L" for the card. NHS England AKI algorithm.
     """
 
     def needs(self) -> tuple[Need, ...]:
@@ -118,41 +124,48 @@ class UnexplainedRise(Feature[Reading[float] | Missing]):
 
 
 def unexplained(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
-    """The usual creatinine from which a recent one rose; `series` has nothing after `at`.
-
-    Recent: the newest, one of the last seven days, or one of the last 90 days from which repeats at most a week apart
-    lead to a newest that is 1.5 times the usual still.
-    """
-    for n, creatinine in enumerate(series):
-        lately = not n or at - creatinine.at <= _WEEK
-        if not lately and (series[n - 1].at - creatinine.at > _WEEK or at - creatinine.at > _QUARTER):
-            break
-        found = _risen(series[n:], at)
-        if isinstance(found, Reading) and (lately or series[0].value >= 1.5 * found.value - _TOLERANCE):
-            return found
-    return Missing("never recorded")
-
-
-def _risen(series: Sequence[Creatinine], at: datetime) -> Reading[float] | Missing:
-    """The usual creatinine from which the first of `series` rose, when nothing had been measured in the week before."""
-    if len(series) < 2 or series[0].result.when.first < _LOOK_BACK.before(at):
+    """The usual creatinine from which the newest rose; `series` has nothing after `at`."""
+    usual = _usual(series, 0) if _recent(series, at) else None
+    if usual is None or not _raised(series[0], usual):
         return Missing("never recorded")
-    newest, *earlier = series
+    newest, result = series[0], series[0].result
+    return Reading(
+        usual, "mg/dL", newest.at, result.source, as_sent=_from_to(usual, result), written=result.when.written
+    )
+
+
+def _recent(series: Sequence[Creatinine], at: datetime) -> bool:
+    return len(series) > 1 and series[0].result.when.first >= _LOOK_BACK.before(at)
+
+
+def _raised(creatinine: Creatinine, usual: float) -> bool:
+    return creatinine.value >= 1.5 * usual - _TOLERANCE
+
+
+def _usual(series: Sequence[Creatinine], n: int) -> float | None:
+    """The median of days 8 to 365 before the n-th; None when there is none, or something in the seven days before."""
     values = []
-    for creatinine in earlier:
-        age = newest.at - creatinine.at
+    for creatinine in islice(series, n + 1, None):
+        age = series[n].at - creatinine.at
         if age > _YEAR:
             break
         if age > _WEEK:
             values.append(creatinine.value)
         elif age:
-            return Missing("never recorded")
-    if not values or newest.value < 1.5 * (usual := median(values)) - _TOLERANCE:
-        return Missing("never recorded")
-    result = newest.result
-    return Reading(
-        usual, "mg/dL", newest.at, result.source, as_sent=_from_to(usual, result), written=result.when.written
-    )
+            return None
+    return median(values) if values else None
+
+
+def repeated_rise(series: Sequence[Creatinine], at: datetime) -> Found:
+    """The creatinine of the week up to the newest that is 1.5 times what was usual before that week.
+
+    `unexplained` looks at a newest that stands alone, and `by_kdigo` at the lowest of each week: a rise that was
+    repeated within days, or that came in steps, is seen by neither.
+    """
+    week = list(takewhile(lambda c: series[0].at - c.at <= _WEEK, series))
+    usual = _usual(series, len(week) - 1) if len(week) > 1 and _recent(series, at) else None
+    risen = (c for c in reversed(week) if usual is not None and _raised(c, usual))
+    return next((_seen(creatinine.result) for creatinine in risen), Missing("never recorded"))
 
 
 def _from_to(usual: float, result: Result) -> str:

@@ -57,8 +57,8 @@ A12 AKI creatinine: values with comparator, bad unit or implausible are left out
     as a second threshold only between two values both reported in umol/L.
 A13 aki_rise: 'latest' = newest usable creatinine of every setting in 12 months; days counted back from it; 'last 7
     days' = up to 168 h before it, 'days 8-365' = more than 168 h up to 365 x 24 h. No 90-day limit on the latest.
-    The same of any other creatinine of the 7 days before `at`, and of any of the 90 days before it from which repeats
-    at most 168 h apart lead to the latest, when the latest is 1.5 x that usual too: a repeat does not hide a rise.
+    A repeat hides no rise: where the 7 days up to the latest hold another, any of them at 1.5 x the median of days
+    8-365 before the first of them is AKI.
 A14 Reported eGFR in hospital encounters is not excluded (only creatinine is named). Unknown encounter: eligible.
 A15 98979-8 is compared with the newest eligible creatinine, usable or not; if 24 h or more newer it decides, usable
     or not.
@@ -466,24 +466,22 @@ class Chart:
                     return "aki"
                 if v[0] < u[0] <= v[0] + days(7) and v[1] >= Fraction("1.5") * u[1]:
                     return "aki"
-        recent = [v for v in series if v[0] >= self.at - days(7) or v is series[-1]]
-        chain = series[-1:]
-        for v in series[-2::-1]:
-            if chain[-1][0] - v[0] > days(7) or v[0] < self.at - days(90):
-                break
-            chain.append(v)
-        for v in series:
-            usual = self.usual_before(v, series)
-            if usual is None or v[1] < Fraction("1.5") * usual:
-                continue
-            if v in recent or (v in chain and series[-1][1] >= Fraction("1.5") * usual):
-                return "aki_rise"
+        if not series or series[-1][0] < months_before(self.at, 12):
+            return None
+        last = series[-1]
+        usual = self.usual_before(last, series)
+        if usual is not None and last[1] >= Fraction("1.5") * usual:
+            return "aki_rise"
+        week = [v for v in series if v[0] >= last[0] - days(7)]
+        usual = self.usual_before(week[0], series)
+        if usual is not None and any(v[1] >= Fraction("1.5") * usual for v in week):
+            return "aki"
         return None
 
     def usual_before(self, v, series):
         """The median of days 8 to 365 before a creatinine with nothing in the week before it, else None."""
-        earlier = [s for s in series if s[0] < v[0] or (s[0] == v[0] and series.index(s) < series.index(v))]
-        if v[0] < months_before(self.at, 12) or any(s[0] >= v[0] - days(7) for s in earlier):
+        earlier = [s for s in series if s[0] < v[0]]
+        if any(s[0] >= v[0] - days(7) for s in earlier):
             return None
         base = [s[1] for s in earlier if s[0] >= v[0] - days(365)]
         return statistics.median(base) if base else None

@@ -29,6 +29,14 @@ def served(**members: Any) -> Site:
     )
 
 
+def test_a_site_turns_it_on_by_its_name_only() -> None:
+    assert SERVICE in served().services
+    everything = load_site(settings=read_settings(default_stage="live", region="north-america"))
+    assert "deterioration" in everything.services
+    assert SERVICE not in everything.services
+    assert everything.unavailable[SERVICE] == "off"
+
+
 @pytest.fixture
 def desk(open_desk: Open) -> Desk:
     return open_desk(served())

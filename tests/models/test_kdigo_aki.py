@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cds import NotScored, Reading, Risk, Score
-from models._kidney.acute import EXACT, acute, unexplained
+from models._kidney.acute import EXACT, by_kdigo, repeated_rise, unexplained
 from models.kdigo_aki.staging import LOWEST, MEDIAN, Unit, aki_stage, worst
 from tests.charts import (
     AT,
@@ -231,12 +231,15 @@ def _random(random: Random) -> list[Json]:
 
 
 def test_the_gate_of_the_kidney_failure_equations_and_the_stage_never_disagree() -> None:
-    """The gate open means stage 0; injury that the gate dates within the last seven days means at least stage 1."""
+    """The gate open means stage 0; injury that the gate dates within the last seven days means at least stage 1.
+
+    A rise that was repeated closes the gate whatever the stage, which compares with the lowest of seven days.
+    """
     random = Random(20261122)
-    seen = {"gate": 0, "rise": 0, "open": 0}
+    seen = {"gate": 0, "rise": 0, "repeated": 0, "open": 0}
     for _ in range(1000):
         found = chart(*_random(random)).read(EXACT, AT)
-        rose, rise = acute(found, AT), unexplained(found, AT)
+        rose, rise = by_kdigo(found, AT), unexplained(found, AT)
         now = worst(found, AT)
         level = now.stage if now else 0
         week = AT - timedelta(days=7)
@@ -246,6 +249,8 @@ def test_the_gate_of_the_kidney_failure_equations_and_the_stage_never_disagree()
         elif isinstance(rise, Reading) and rise.when and rise.when >= week:
             seen["rise"] += 1
             assert level >= 1
+        elif isinstance(repeated_rise(found, AT), Reading):
+            seen["repeated"] += 1
         elif not isinstance(rose, Reading) and not isinstance(rise, Reading):
             seen["open"] += 1
             assert level == 0

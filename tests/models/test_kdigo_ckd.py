@@ -398,8 +398,10 @@ def test_the_course_is_every_outpatient_value() -> None:
     assert [point.shown for point in found.points] == ["44", "38"]
 
 
-@pytest.mark.parametrize("repeated", [(), ((0.2, 3.0),)])
-def test_a_repeated_creatinine_does_not_explain_the_rise(repeated: tuple[tuple[float, float], ...]) -> None:
+@pytest.mark.parametrize(("repeated", "reason"), [((), "creatinine-rise"), (((0.2, 3.0),), "aki")])
+def test_a_repeated_creatinine_does_not_explain_the_rise(
+    repeated: tuple[tuple[float, float], ...], reason: str
+) -> None:
     found = answer(*series(*repeated, (1.5, 3.0), (60, 1.0), (200, 1.0)))
     assert isinstance(found, NotScored)
-    assert found.reason == "creatinine-rise"
+    assert found.reason == reason

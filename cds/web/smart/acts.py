@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from msgspec import structs
 from starlette.requests import Request
@@ -53,9 +54,13 @@ class Acts:
         told: list[str] = []
 
         async def saved(made: Made) -> views.Page:
-            notice, outcome = await self._save(made)
+            done: list[saving.Saved] = []
+            notice, outcome = await self._save(made, done)
             told.append(notice)
-            await self._note("save", made, outcome, step="done")
+            created = (
+                {"created": str(sum(not one.again for one in done))} if len(done) > 1 or outcome == "failed" else {}
+            )
+            await self._note("save", made, outcome, step="done", **created)
             return structs.replace(made.view, notice=notice, failed_notice=outcome != "success")
 
         try:
@@ -77,28 +82,50 @@ class Acts:
 
         return await self.pages.shown(request, visit, kept)
 
-    async def _save(self, made: Made) -> tuple[str, Outcome]:
+    async def _save(self, made: Made, saved: list[saving.Saved]) -> tuple[str, Outcome]:
+        """What to tell of it; `saved` is what came of each, as far as it went."""
         session, scope = made.visit.session, made.access.scope
-        assessment = saving.assessment_of(made.said, made.deployed, session)
+        assessments = saving.assessments_of(made.said, made.deployed, session)
         if not saving.may_save(scope):
             return "Not saved: this launch has no right to save to the chart.", "refused"
-        if assessment is None or made.visit.form.get("assessment") != saving.identifier(assessment):
+        if not assessments or made.visit.form.get("assessment") != saving.identifiers(assessments):
             return "Not saved: the chart has changed since this page was made. Look at the new result first.", "refused"
         await self._note("save", made, "success", step="asked")
         try:
-            async with self.pages.client(session, made.deployed, made.access) as client:
-                saved = await self.saver.save(client, assessment, session.patient_id, scope)
+            for assessment in assessments:
+                async with self.pages.client(session, made.deployed, made.access) as client:  # each has its own time
+                    saved.append(await self.saver.save(client, assessment, session.patient_id, scope))
         except WriteRefused as error:
-            return f"Not saved: {error.message}.", "failed"
+            return _so_far(saved, assessments, f"Not saved: {error.message}."), "failed"
         except DataUnavailable as error:
-            return f"Not certain to be saved: {error.message}. Look in the chart before you try again.", "failed"
-        if saved.retracted:
-            return "Not saved: this risk was saved before and marked in the chart as entered in error.", "refused"
-        return ("This risk is in the chart already." if saved.again else "Saved to the chart."), "success"
+            unsure = f"Not certain to be saved: {error.message}. Look in the chart before you try again."
+            return _so_far(saved, assessments, unsure), "failed"
+        return _what_became_of(saved)
 
     async def _note(self, kind: Kind, made: Made, outcome: Outcome, **more: str) -> None:
         detail = {"service": made.deployed.service.id, **more}
         await self.pages.note(kind, made.visit.session, made.said.at, outcome, detail)
+
+
+def _so_far(saved: Sequence[saving.Saved], asked: Sequence[object], told: str) -> str:
+    """What became of the first that failed, after what went well before it."""
+    there = sum(not each.retracted for each in saved)
+    if not there:
+        return told
+    return f"{there} of {len(asked)} scores {'is' if there == 1 else 'are'} in the chart. The next: {told}"
+
+
+def _what_became_of(saved: Sequence[saving.Saved]) -> tuple[str, Outcome]:
+    one = len(saved) == 1
+    if retracted := sum(each.retracted for each in saved):
+        if one:
+            return "Not saved: this risk was saved before and marked in the chart as entered in error.", "refused"
+        rest = "The others are in the chart." if retracted < len(saved) else ""
+        told = f"{retracted} of {len(saved)} scores not saved: saved before and marked as entered in error. {rest}"
+        return told.rstrip(), "refused"
+    if all(each.again for each in saved):
+        return f"{'This risk is' if one else 'These scores are'} in the chart already.", "success"
+    return "Saved to the chart.", "success"
 
 
 def _supposed(made: Made) -> views.WhatIf:

@@ -36,7 +36,7 @@ from cds.web.smart.banner import banner_of
 from cds.web.smart.making import clean, entry_of, moment, page_of
 from cds.web.smart.mounting import root
 from cds.web.smart.rendering import page
-from cds.web.smart.showing import pages_of
+from cds.web.smart.showing import pages_of, shown_risks
 from cds.web.smart.visiting import Access, Note, Outcome, Session, Visit
 from cds.web.state import State
 
@@ -134,8 +134,9 @@ class Pages:
         [said] = looked.answers
         scope = looked.access.scope
         view = page_of(said, deployed, looked.banner, visit.session.launched_at, scope)
-        assessment = saving.assessment_of(said, deployed, visit.session) if saving.may_save(scope) else None
-        view = structs.replace(view, save=saving.identifier(assessment) if assessment else "")
+        assessments = saving.assessments_of(said, deployed, visit.session) if saving.may_save(scope) else ()
+        names = tuple(deployed.models[risk.model].card.short_name for risk in shown_risks(said))
+        view = structs.replace(view, save=saving.identifiers(assessments), saves=names)
         if change is not None:
             view = clean(await change(Made(visit, deployed, looked.access, said, view)))
         await self._record(said, deployed, msgspec.json.encode(view), (view.card,), hook)

@@ -1,7 +1,8 @@
-"""Saves the assessment that a page shows to the chart, once however often the button is pressed."""
+"""Saves the assessments that a page shows to the chart, each once however often the button is pressed."""
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -14,9 +15,8 @@ from cds.cdshooks.prefetch import covers
 from cds.errors import DataUnavailable
 from cds.fhir.client import Created
 from cds.risk.assessment import IDENTIFIER_SYSTEM, risk_assessment
-from cds.risk.estimate import Risk
 from cds.smart.scopes import may_create
-from cds.web.smart.showing import outcomes_of
+from cds.web.smart.showing import shown_risks
 from cds.web.smart.visiting import Session
 
 REMEMBERED = 4096
@@ -39,22 +39,27 @@ class Saved(Struct, frozen=True):
     retracted: bool = False
 
 
-def assessment_of(said: Answer, deployed: Deployed, session: Session) -> dict[str, Any] | None:
-    """The RiskAssessment of a scored page; the same numbers from the same results have the same identifier."""
-    outcome = outcomes_of(said)[0] if said.outcomes and said.error is None else None
-    if not isinstance(outcome, Risk):
-        return None
-    return risk_assessment(
-        outcome,
-        deployed.models[outcome.model],
-        patient_id=session.patient_id,
-        encounter_id=session.encounter_id,
+def assessments_of(said: Answer, deployed: Deployed, session: Session) -> tuple[dict[str, Any], ...]:
+    """A RiskAssessment of each model that a page shows scored; the same results give the same identifiers."""
+    return tuple(
+        risk_assessment(
+            risk,
+            deployed.models[risk.model],
+            patient_id=session.patient_id,
+            encounter_id=session.encounter_id,
+        )
+        for risk in shown_risks(said)
     )
 
 
 def identifier(assessment: dict[str, Any]) -> str:
     value: str = assessment["identifier"][0]["value"]
     return value
+
+
+def identifiers(assessments: Sequence[dict[str, Any]]) -> str:
+    """All of them in one text, by which a page says what its reader saw."""
+    return " ".join(map(identifier, assessments))
 
 
 def may_save(scope: str) -> bool:

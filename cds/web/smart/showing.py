@@ -24,6 +24,11 @@ def risks_of(outcomes: Sequence[Outcome]) -> tuple[Risk, ...]:
     return scored if isinstance(outcomes[0], Risk) else ()
 
 
+def shown_risks(said: Answer) -> tuple[Risk, ...]:
+    """The numbers that a page shows of an answer."""
+    return risks_of(outcomes_of(said)) if said.outcomes and said.error is None else ()
+
+
 def notes_of(said: Answer, deployed: Deployed, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     """What a page says beside its outcomes where no card says it."""
     names = {id_: model.card.short_name for id_, model in deployed.models.items()}

@@ -211,7 +211,9 @@ class Page(Struct, frozen=True):
     cautions: tuple[str, ...] = ()
     about: About | None = None
     save: str = ""
-    """The identifier under which the assessment would be saved; "" where it cannot be."""
+    """The identifiers under which the assessments would be saved, with blanks between; "" where they cannot be."""
+    saves: tuple[str, ...] = ()
+    """Of which models they are."""
     reasons: tuple[Choice, ...] = ()
     notice: str = ""
     """What became of what the reader just did."""

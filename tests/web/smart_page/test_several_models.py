@@ -52,14 +52,11 @@ def test_a_stroke_page_is_about_the_score_that_the_site_chose(score: str, name: 
     assert view.about.model == score
     assert f"{name}: " in Markup(app.open("")).text
     app.act("save", {"assessment": view.save}, service=STROKE)
-    [saved] = app.records.created
-    assert saved["method"]["coding"][0]["code"] == score
+    assert saved(app)[0] == score
 
 
 def test_a_readmission_page_shows_both_scores(open_app: Open) -> None:
-    blood = [lab("718-7", 9, "g/dL", ago=1), lab("2951-2", 130, "mmol/L", ago=1)]
-    stay = [admitted(6, service="OMED"), *blood, operation(), *admissions(2)]
-    app = opened(open_app, [person(), *stay], READMISSION)
+    app = opened(open_app, at_high_risk(), READMISSION)
     view = seen(app, READMISSION)
     assert view.headline.startswith("HOSPITAL is 10: high")
     assert [(score.name, score.shown) for score in view.scores] == [("HOSPITAL", "10 points"), ("LACE", "7 points")]
@@ -68,6 +65,45 @@ def test_a_readmission_page_shows_both_scores(open_app: Open) -> None:
     assert "HOSPITAL: 10 points" in overview
     assert "LACE: 7 points" in overview
     assert view.steps[0].advice.startswith("arrange early follow-up")
+
+
+def at_high_risk() -> list[Json]:
+    blood = [lab("718-7", 9, "g/dL", ago=1), lab("2951-2", 130, "mmol/L", ago=1)]
+    return [person(), admitted(6, service="OMED"), *blood, operation(), *admissions(2)]
+
+
+def saved(app: App) -> list[str]:
+    return [assessment["method"]["coding"][0]["code"] for assessment in app.records.created]
+
+
+def test_every_score_that_a_page_shows_is_saved_once(open_app: Open) -> None:
+    app = opened(open_app, at_high_risk(), READMISSION)
+    view = seen(app, READMISSION)
+    assert view.saves == ("HOSPITAL score", "LACE")
+    assert "A RiskAssessment each of HOSPITAL score and LACE" in Markup(app.open(READMISSION)).text
+    assert "Saved to the chart." in app.act("save", {"assessment": view.save}, service=READMISSION)
+    assert saved(app) == ["hospital", "lace"]
+    assert len({assessment["identifier"][0]["value"] for assessment in app.records.created}) == 2
+    assert "These scores are in the chart already." in app.act("save", {"assessment": view.save}, service=READMISSION)
+    assert saved(app) == ["hospital", "lace"]
+
+
+def test_what_was_saved_before_a_failure_is_told_and_not_saved_again(open_app: Open) -> None:
+    app = opened(open_app, at_high_risk(), READMISSION)
+    shown = seen(app, READMISSION).save
+    app.records.at_create = lambda: app.records.denied.add("RiskAssessment")
+    told = app.act("save", {"assessment": shown}, service=READMISSION)
+    assert "1 of 2 scores is in the chart. The next: Not saved:" in told
+    app.records.at_create, app.records.denied = None, set()
+    assert "Saved to the chart." in app.act("save", {"assessment": shown}, service=READMISSION)
+    assert saved(app) == ["hospital", "lace"]
+
+
+def test_one_of_two_identifiers_is_not_what_the_reader_saw(open_app: Open) -> None:
+    app = opened(open_app, at_high_risk(), READMISSION)
+    first = seen(app, READMISSION).save.partition(" ")[0]
+    assert "Not saved: the chart has changed" in app.act("save", {"assessment": first}, service=READMISSION)
+    assert saved(app) == []
 
 
 def test_a_readmission_page_of_a_low_score_proposes_nothing(open_app: Open) -> None:
@@ -94,8 +130,6 @@ def test_what_is_not_recorded_and_counts_as_absent_is_not_told_as_unused(open_ap
 
 
 def test_a_cut_point_that_is_not_reached_calls_for_nothing(open_app: Open) -> None:
-    blood = [lab("718-7", 9, "g/dL", ago=1), lab("2951-2", 130, "mmol/L", ago=1)]
-    stay = [admitted(6, service="OMED"), *blood, operation(), *admissions(2)]
-    hospital, lace = seen(opened(open_app, [person(), *stay], READMISSION), READMISSION).scores
+    hospital, lace = seen(opened(open_app, at_high_risk(), READMISSION), READMISSION).scores
     assert [(mark.told, bool(mark.action)) for mark in hospital.marks] == [("above", True)]
     assert [(mark.told, mark.action) for mark in lace.marks] == [("not above", "")]
