@@ -75,10 +75,10 @@ def row(found: BatchMeasured, name: str) -> str:
         name,
         megabytes(rates),
         f"± {50 * (max(rates) - min(rates)) / median(rates):.0f} %",
-        megabytes(found.cpu_rates(name)),
-        f"{max(one.rss for one in found.rounds[name]) / 1e6:.0f}",
+        "" if name == SPARK else megabytes(found.cpu_rates(name)),
+        "" if name == SPARK else f"{max(one.rss for one in found.rounds[name]) / 1e6:.0f}",
         f"{found.ratio(OURS, name):.2f}" if found.has(OURS) else "",
-        f"{found.cpu_ratio(OURS, name):.2f}" if found.has(OURS) else "",
+        f"{found.cpu_ratio(OURS, name):.2f}" if found.has(OURS) and name != SPARK else "",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -105,6 +105,11 @@ def notes(found: BatchMeasured) -> Iterator[str]:
             own = found.export.patients / found.middle(OURS, lambda one: one.wall)
             text += f" Bedside, from files to files with every gate, scores or refuses {own:,.0f}."
         yield text
+    if found.has(SPARK):
+        yield (
+            "Spark's Java machine and its Python workers end after the command that is measured: their CPU time and "
+            "memory are not in the table, and count below as other processes."
+        )
     if found.has(DUCKDB):
         scored = found.rounds[DUCKDB][0].told["patients"]
         yield f"DuckDB's query scores {scored:,} patients; it knows three of the gates, and gives no reasons."

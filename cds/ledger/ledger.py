@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from msgspec import structs
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from cds.errors import BedsideError, LedgerUnavailable
 from cds.ledger import clock, reading, upkeep
@@ -22,6 +22,7 @@ from cds.ledger.group import Statements
 from cds.ledger.heads import Head, read_heads, signed_heads
 from cds.ledger.outage import Outage
 from cds.ledger.reactions import Whose, last_reacted, shown_by_others
+from cds.ledger.reactors import Reactors
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.rows import Entry, entry, feedback_row
 from cds.ledger.seal import Keyring
@@ -45,6 +46,7 @@ class Ledger:
         self._engine = engine
         self._deadline = deadline
         self._writer = Writer(engine, keyring, backlog=backlog)
+        self._reactors = Reactors()
         self._outage: Outage | None = None
         if spool is not None:
             self._outage = Outage(spool, self._patiently, self._ready, Statements.compiled(engine.dialect))
@@ -97,6 +99,7 @@ class Ledger:
         await self._durably(
             lambda connection: store(connection, records, keyring), Spooled(feedback=tuple(records)), None
         )
+        self._reactors.outdate()
 
     async def _durably(self, work: Entry | Note | Job, event: Spooled, kept: Any) -> Any:
         """In the database, or else in the spool: then the outcome is `kept`."""
@@ -118,11 +121,19 @@ class Ledger:
         return kept
 
     async def reacted(self, whose: Whose, since: datetime) -> AnswerRecord | None:
-        """The answer to which a user last reacted since, if there is one and the database says so at once."""
+        """The answer to which a user last reacted since, if there is one and the database says so at once.
+
+        What another server recorded in the last half minute may be missed.
+        """
         keyring = self._writer.keyring
-        found: AnswerRecord | None = await self._recalled(
-            lambda connection: last_reacted(connection, whose, since, keyring)
-        )
+        if self._reactors.rule_out(keyring.pseudonym(whose.tenant, whose.patient), since):
+            return None
+
+        def look(connection: Connection) -> AnswerRecord | None:
+            self._reactors.look(connection, since)
+            return last_reacted(connection, whose, since, keyring)
+
+        found: AnswerRecord | None = await self._recalled(look)
         return found
 
     async def shown(self, whose: Whose, hook: str, hook_instance: str, since: datetime) -> list[AnswerRecord]:

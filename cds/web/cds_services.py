@@ -134,11 +134,12 @@ async def _answered(state: State, request: Request, tenant: Tenant, deployed: De
     started = time.perf_counter()
     said = await answer(deployed, body, state.clock())
     del body
-    if state.ledger is not None:
+    worked = time.perf_counter() - started
+    if worked > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
+        overdue(said)
+    elif state.ledger is not None:
         await _quieter(said, deployed, tenant, state.ledger, settings.mute_days)
     seconds = time.perf_counter() - started
-    if seconds > _budget(settings, said) and said.error is None and deployed.settings.stage == "live":
-        overdue(said)
     sent = await _recorded(state, said, deployed)
     await state.audit.mismatched(said, deployed)
     _observe(state, said, deployed, seconds)

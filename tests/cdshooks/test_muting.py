@@ -1,5 +1,6 @@
 """D16: an info card rests after its user's feedback, and comes back as soon as there is something to say."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from cds.risk.snapshot import estimates
 from cds.settings import read_settings
 from cds.site import load_site
 from cds.site.finding import services_found
+from cds.web import cds_services
 from models.kfre.inputs import FourVariables
 from models.kfre.model import Kfre4
 from tests.cdshooks.charts import AT, CREATININE, ID, UACR, Json, kidney, lab, person
@@ -233,3 +235,17 @@ def test_d16_only_what_can_wait_rests() -> None:
     resting = {id_ for id_, mutes in found.items() if mutes}
     assert resting == {"kidney-failure-risk", "cardiovascular-risk", "liver-fibrosis", "stroke-and-bleeding"}
     assert {"deterioration", "nephrotoxic-order"} <= found.keys() - resting
+
+
+def test_a_ledger_that_is_slow_to_tell_costs_no_card(
+    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk(answer_seconds=1.0)
+
+    async def slowly(*_: object) -> None:
+        await asyncio.sleep(1.2)
+
+    monkeypatch.setattr(desk.ledger, "reacted", slowly)
+    assert desk.card(REFER)
+    monkeypatch.setattr(cds_services, "RECALL", 5.0)
+    assert desk.card(REFER)  # only the answer's own work counts against its time

@@ -7,6 +7,7 @@ import pytest
 
 from tests.batch.runs import whole, write
 from tests.cli.command import EXPORT, bedside
+from tests.fhir.loopback import Loopback
 
 REGION = ("--region", "north-america", "--at", "2026-11-22")
 KEY = bedside("ledger", "key").stdout.strip()
@@ -114,15 +115,17 @@ def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
 def test_what_is_written_to_a_server_is_in_the_ledger_first(tmp_path: Path) -> None:
     own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
     assert bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out")).returncode == 0
-    nowhere = ("write", str(tmp_path / "out"), "--to", "http://127.0.0.1:9/fhir", "--no-auth")
-    without = bedside(*nowhere, **own)
-    assert without.returncode == 2
-    assert "bedside ledger upgrade" in without.stderr
-    assert bedside("ledger", "upgrade", **own).returncode == 0
-    assert bedside(*nowhere, **own).returncode == 1
+    with Loopback() as server:  # which knows nothing: 404, whatever it is asked
+        there = ("write", str(tmp_path / "out"), "--to", server.base, "--no-auth")
+        without = bedside(*there, **own)
+        assert (without.returncode, server.seen) == (2, [])
+        assert "bedside ledger upgrade" in without.stderr
+        assert bedside("ledger", "upgrade", **own).returncode == 0
+        assert bedside(*there, **own).returncode == 1
+        assert server.seen
     audited = bedside("audit", "export", **own).stdout
     assert '"begins"' in audited
-    assert "http://127.0.0.1:9/fhir" in audited
+    assert server.base in audited
 
 
 def test_a_model_named_twice_scores_once_and_none_at_all_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger, Whose
+from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger, Whose, reactors
 from cds.ledger.beginning import upgrade
 from cds.ledger.database import connect, revision
 from cds.ledger.schema import HEAD
@@ -82,6 +82,54 @@ def test_a_page_or_a_silence_is_nothing_to_rest(ledger: Ledger, an_answer: Make,
 def test_a_reaction_is_found_after_the_key_was_changed(ledger: Ledger, keyring: Keyring, told: AnswerRecord) -> None:
     ledger.rotate(keyring.rotated())
     assert reacted(ledger, whose(told), told.recorded_at - DAY) == told
+
+
+def test_what_another_server_recorded_is_found_half_a_minute_later(
+    ledger_url: str, keyring: Keyring, ledger: Ledger, an_answer: Make, a_feedback: Feedback,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    answer, now = an_answer(), [100.0]
+    monkeypatch.setattr(reactors, "monotonic", lambda: now[0])
+    asyncio.run(ledger.record(answer))
+    since = answer.recorded_at - DAY
+    assert reacted(ledger, whose(answer), since) is None
+    with Ledger.open(ledger_url, keyring, deadline=15.0) as other:
+        asyncio.run(other.feedback([a_feedback(answer.card_ids[0])]))
+        assert reacted(other, whose(answer), since) is not None
+    now[0] += reactors.FRESH - 1
+    assert reacted(ledger, whose(answer), since) is None
+    now[0] += 2
+    assert reacted(ledger, whose(answer), since) == answer
+
+
+def test_who_has_reacted_to_nothing_costs_the_database_nothing(
+    ledger: Ledger, told: AnswerRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since, stranger = told.recorded_at - DAY, whose(told, patient="https://fhir.example/r4|Patient/124")
+    assert reacted(ledger, stranger, since) is None
+
+    async def asked(*_: object) -> None:
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(ledger, "_soon", asked)
+    assert reacted(ledger, stranger, since) is None
+    with pytest.raises(AssertionError):
+        reacted(ledger, whose(told), since)
+    with pytest.raises(AssertionError):  # of the days before nothing is known
+        reacted(ledger, stranger, since - DAY)
+
+
+def test_many_reports_are_read_a_part_at_a_time(
+    ledger: Ledger, an_answer: Make, a_feedback: Feedback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactors, "PAGE", 2)
+    monkeypatch.setattr(reactors, "_OVERLAP", 1)
+    answers = [an_answer(patient=f"https://fhir.example/r4|Patient/{n}") for n in range(10)]
+    for answer in answers:
+        asyncio.run(ledger.record(answer))
+    asyncio.run(ledger.feedback([a_feedback(answer.card_ids[0]) for answer in answers]))
+    for answer in reversed(answers):
+        assert reacted(ledger, whose(answer), answer.recorded_at - DAY) == answer
 
 
 def test_the_index_is_the_one_that_is_used(sqlite_url: str, keyring: Keyring) -> None:

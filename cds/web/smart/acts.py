@@ -15,7 +15,7 @@ from cds.risk.estimate import NotScored, Risk
 from cds.risk.explanation import Knob, OutOfRange
 from cds.risk.scoring import score_row
 from cds.web.smart import saving, views
-from cds.web.smart.making import numbers
+from cds.web.smart.figures import numbers
 from cds.web.smart.pages import Made, Pages, problem
 from cds.web.smart.showing import outcomes_of
 from cds.web.smart.visiting import Kind, Outcome, Visit
