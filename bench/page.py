@@ -23,6 +23,7 @@ from bench.peers import SITE, Peer, ledger_environment, running, uvicorn
 from bench.profile_online import started
 from bench.report import Target, target_table
 from bench.trust import BASE, ISSUER, never
+from cds.batch.setting import environment
 from cds.cli.common import open_ledger
 from cds.ledger import upgrade
 from cds.settings import read_settings
@@ -69,7 +70,6 @@ class AtHand(httpx.AsyncBaseTransport):
 
 def application(base: str, folder: Path, name: str, transport: httpx.AsyncBaseTransport | None) -> Application:
     """Bedside with one registered EHR and a durable ledger."""
-    os.environ.update(ledger_environment(name, folder))
     client = {
         "tenant": "bench",
         "issuer": ISSUER,
@@ -77,10 +77,11 @@ def application(base: str, folder: Path, name: str, transport: httpx.AsyncBaseTr
         "fhir_base": base,
         "smart": {"client_id": "bedside", "identity": "optional", "auth": "public", "save": True},
     }
-    settings = read_settings(SITE, trust="clients", public_url=BASE, clients=(client,))
-    upgrade(str(settings.ledger))
-    trust = Trust(Clients.read(settings.clients), PublicKeys(never), MemoryReplays(), (BASE,))
-    return create_app(load_site(SITE, settings, transport), open_ledger(settings), trust=trust)
+    with environment(**ledger_environment(name, folder)):  # only here: the next benchmark keeps no ledger of ours
+        settings = read_settings(SITE, trust="clients", public_url=BASE, clients=(client,))
+        upgrade(str(settings.ledger))
+        trust = Trust(Clients.read(settings.clients), PublicKeys(never), MemoryReplays(), (BASE,))
+        return create_app(load_site(SITE, settings, transport), open_ledger(settings), trust=trust)
 
 
 async def launch(road: Road, base: str) -> None:

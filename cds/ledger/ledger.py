@@ -126,12 +126,14 @@ class Ledger:
         What another server recorded in the last half minute may be missed.
         """
         keyring = self._writer.keyring
-        if self._reactors.rule_out(keyring.pseudonym(whose.tenant, whose.patient), since):
+        patient = keyring.pseudonym(whose.tenant, whose.patient)
+        if self._reactors.rule_out(patient, since):
             return None
 
         def look(connection: Connection) -> AnswerRecord | None:
             self._reactors.look(connection, since)
-            return last_reacted(connection, whose, since, keyring)
+            nobody = self._reactors.rule_out(patient, since)
+            return None if nobody else last_reacted(connection, whose, since, keyring)
 
         found: AnswerRecord | None = await self._recalled(look)
         return found
