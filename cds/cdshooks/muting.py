@@ -1,6 +1,6 @@
 """Lets an info card rest when its user has said what she thinks of it and nothing has changed since (D16)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ async def mute(said: Answer, deployed: Deployed, recall: Recall, days: int) -> N
         return
     whose = Whose(deployed.tenant, deployed.service.id, patient_key(said.call, deployed), user)
     before = await recall(whose, said.at - timedelta(days=days))
-    if before is not None and _messages(before) == _shapes(said.cards) and not _moved(before, said, deployed):
+    if before is not None and _nothing_new(before, said) and not _moved(before, said, deployed):
         quieten(said)
 
 
@@ -42,14 +42,24 @@ def _may_rest(said: Answer, deployed: Deployed) -> bool:
     return rests and said.call.hook == "patient-view" and calm and settled
 
 
-def _messages(before: AnswerRecord) -> list[tuple[str, ...]]:
-    return _shapes(msgspec.json.decode(before.cards))
+def _nothing_new(before: AnswerRecord, said: Answer) -> bool:
+    """Whether the cards say what those before said, and offer nothing that those did not."""
+    then: list[dict[str, Any]] = msgspec.json.decode(before.cards)
+    told = {shape: _offers(card) for shape, card in _by_shape(then)}
+    return all(shape in told and _offers(card) <= told[shape] for shape, card in _by_shape(said.cards))
 
 
-def _shapes(cards: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """What the cards say and offer, without their numbers: another finding with the same risk is another message."""
-    told = ([card["summary"], *(s["label"] for s in card.get("suggestions", ()))] for card in cards)
-    return [tuple(text.translate(_NUMBERS) for text in texts) for texts in told]
+def _shape(text: str) -> str:
+    """A text without its numbers: another finding with the same risk is another message."""
+    return text.translate(_NUMBERS)
+
+
+def _by_shape(cards: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((_shape(card["summary"]), card) for card in cards)
+
+
+def _offers(card: dict[str, Any]) -> set[str]:
+    return {_shape(suggestion["label"]) for suggestion in card.get("suggestions", ())}
 
 
 def _moved(before: AnswerRecord, said: Answer, deployed: Deployed) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from msgspec import structs
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from cds.errors import BedsideError, LedgerUnavailable
 from cds.ledger import clock, reading, upkeep
@@ -21,7 +21,7 @@ from cds.ledger.feedback import store
 from cds.ledger.group import Statements
 from cds.ledger.heads import Head, read_heads, signed_heads
 from cds.ledger.outage import Outage
-from cds.ledger.reactions import Whose, last_reacted, shown_by_others
+from cds.ledger.reactions import Whose, shown_by_others
 from cds.ledger.reactors import Reactors
 from cds.ledger.records import AnswerRecord, FeedbackRecord, ScoreRecord, Tally
 from cds.ledger.rows import Entry, entry, feedback_row
@@ -96,10 +96,12 @@ class Ledger:
         keyring = self._writer.keyring
         if self._outage is not None:
             _refuse_unwritable(records, keyring)
-        await self._durably(
-            lambda connection: store(connection, records, keyring), Spooled(feedback=tuple(records)), None
-        )
-        self._reactors.outdate()
+        try:
+            await self._durably(
+                lambda connection: store(connection, records, keyring), Spooled(feedback=tuple(records)), None
+            )
+        finally:
+            self._reactors.outdate()
 
     async def _durably(self, work: Entry | Note | Job, event: Spooled, kept: Any) -> Any:
         """In the database, or else in the spool: then the outcome is `kept`."""
@@ -126,16 +128,11 @@ class Ledger:
         What another server recorded in the last half minute may be missed.
         """
         keyring = self._writer.keyring
-        patient = keyring.pseudonym(whose.tenant, whose.patient)
-        if self._reactors.rule_out(patient, since):
+        if self._reactors.rule_out(keyring.pseudonym(whose.tenant, whose.patient), since):
             return None
-
-        def look(connection: Connection) -> AnswerRecord | None:
-            self._reactors.look(connection, since)
-            nobody = self._reactors.rule_out(patient, since)
-            return None if nobody else last_reacted(connection, whose, since, keyring)
-
-        found: AnswerRecord | None = await self._recalled(look)
+        found: AnswerRecord | None = await self._recalled(
+            lambda connection: self._reactors.last(connection, whose, since, keyring)
+        )
         return found
 
     async def shown(self, whose: Whose, hook: str, hook_instance: str, since: datetime) -> list[AnswerRecord]:

@@ -42,21 +42,24 @@ def last_reacted(connection: Connection, whose: Whose, since: datetime, keyring:
 def shown_by_others(
     connection: Connection, whose: Whose, hook: str, hook_instance: str, since: datetime, keyring: Keyring
 ) -> list[AnswerRecord]:
-    """The answers with a card that services other than `whose.service` gave this user since, at one hook's instance."""
+    """The answers with a card that other services gave this user since, at one hook's instance.
+
+    None when this service gave one too: the event is asked about again, and what each left out before is not known.
+    """
     query = (
         select(answers)
         .where(
             answers.c.patient == keyring.pseudonym(whose.tenant, whose.patient),
             answers.c.kind == literal_column("'card'"),  # as the index has it
             answers.c.tenant == whose.tenant,
-            answers.c.service != whose.service,
             answers.c.hook == hook,
             answers.c.hook_instance == hook_instance,
             answers.c.recorded_at >= micros(since),
         )
         .order_by(answers.c.seq)
     )
-    return list(_to_user(connection, query, whose, keyring))
+    found = list(_to_user(connection, query, whose, keyring))
+    return [] if any(answer.service == whose.service for answer in found) else found
 
 
 def _to_user(connection: Connection, query: Select[Any], whose: Whose, keyring: Keyring) -> Iterator[AnswerRecord]:

@@ -160,11 +160,12 @@ def repeated_rise(series: Sequence[Creatinine], at: datetime) -> Found:
     """The creatinine of the week up to the newest that is 1.5 times what was usual before that week.
 
     `unexplained` looks at a newest that stands alone, and `by_kdigo` at the lowest of each week: a rise that was
-    repeated within days, or that came in steps, is seen by neither.
+    repeated within days, or that came in steps, is seen by neither. One of over 90 days ago counts if it is the newest.
     """
     week = list(takewhile(lambda c: series[0].at - c.at <= _WEEK, series))
     usual = _usual(series, len(week) - 1) if len(week) > 1 and _recent(series, at) else None
-    risen = (c for c in reversed(week) if usual is not None and _raised(c, usual))
+    lately = (c for c in reversed(week) if c is series[0] or at - c.at <= _QUARTER)
+    risen = (c for c in lately if usual is not None and _raised(c, usual))
     return next((_seen(creatinine.result) for creatinine in risen), Missing("never recorded"))
 
 

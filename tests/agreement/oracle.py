@@ -57,8 +57,8 @@ A12 AKI creatinine: values with comparator, bad unit or implausible are left out
     as a second threshold only between two values both reported in umol/L.
 A13 aki_rise: 'latest' = newest usable creatinine of every setting in 12 months; days counted back from it; 'last 7
     days' = up to 168 h before it, 'days 8-365' = more than 168 h up to 365 x 24 h. No 90-day limit on the latest.
-    A repeat hides no rise: where the 7 days up to the latest hold another, any of them at 1.5 x the median of days
-    8-365 before the first of them is AKI.
+    A repeat hides no rise: where the 7 days up to the latest hold another, the latest, or any of them within 90 days
+    of `at`, at 1.5 x the median of days 8-365 before the first of them is AKI.
 A14 Reported eGFR in hospital encounters is not excluded (only creatinine is named). Unknown encounter: eligible.
 A15 98979-8 is compared with the newest eligible creatinine, usable or not; if 24 h or more newer it decides, usable
     or not.
@@ -474,7 +474,8 @@ class Chart:
             return "aki_rise"
         week = [v for v in series if v[0] >= last[0] - days(7)]
         usual = self.usual_before(week[0], series)
-        if usual is not None and any(v[1] >= Fraction("1.5") * usual for v in week):
+        lately = [v for v in week if v is last or v[0] >= self.at - days(90)]
+        if usual is not None and any(v[1] >= Fraction("1.5") * usual for v in lately):
             return "aki"
         return None
 

@@ -90,6 +90,16 @@ def test_a_service_does_not_silence_itself(open_desk: Open, event: str) -> None:
     assert [labels(card) for card in answered(desk, KIDNEY, event, other)] == [[ORDER]]  # and a new one
 
 
+def test_an_event_that_is_asked_about_again_leaves_out_nothing(open_desk: Open, event: str) -> None:
+    """Or two services that saw each other's first answers would both be silent in their second."""
+    desk = open_desk(both())
+    asked(desk, KIDNEY, event)
+    assert labels(asked(desk, HEART, event)) == []
+    more = [*ASKED, condition("38341003")]
+    assert [labels(card) for card in answered(desk, KIDNEY, event, more)] == [[ORDER]]
+    assert [labels(card) for card in answered(desk, HEART, event, more)] == [[ORDER]]
+
+
 def saying(name: str, indicator: Literal["info", "warning"] = "info", detail: str = "") -> Any:
     @hook("patient-view", "encounter-start", id=name, title=name, description="Says the same", models=("kfre-4",))
     def always(call: HookCall) -> Guidance:
@@ -121,6 +131,14 @@ def test_another_hook_is_another_event(open_desk: Open, event: str) -> None:
     desk = open_desk(beside(both(), saying("one"), saying("two")))
     assert len(answered(desk, "one", event, kidney())) == 1
     assert len(answered(desk, "two", event, kidney(), hook="encounter-start", encounterId="e")) == 1
+
+
+def test_a_card_that_was_answered_rests_also_when_a_part_is_left_out(open_desk: Open, event: str) -> None:
+    desk = open_desk(both())
+    react(desk, asked(desk, HEART, str(uuid4())), HEART)  # with the order
+    asked(desk, KIDNEY, event)
+    assert answered(desk, HEART, event, ASKED) == []
+    assert desk.last().kind == "muted"
 
 
 def test_a_card_rests_as_it_was_shown_and_comes_back_with_what_was_left_out(open_desk: Open, event: str) -> None:

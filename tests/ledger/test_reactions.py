@@ -123,13 +123,24 @@ def test_many_reports_are_read_a_part_at_a_time(
     ledger: Ledger, an_answer: Make, a_feedback: Feedback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reactors, "PAGE", 2)
-    monkeypatch.setattr(reactors, "_OVERLAP", 1)
+    monkeypatch.setattr(reactors, "OVERLAP", 1)
     answers = [an_answer(patient=f"https://fhir.example/r4|Patient/{n}") for n in range(10)]
     for answer in answers:
         asyncio.run(ledger.record(answer))
     asyncio.run(ledger.feedback([a_feedback(answer.card_ids[0]) for answer in answers]))
     for answer in reversed(answers):
         assert reacted(ledger, whose(answer), answer.recorded_at - DAY) == answer
+
+
+def test_reports_of_before_are_not_read(ledger: Ledger, told: AnswerRecord) -> None:
+    later = told.recorded_at + DAY
+    with ledger._engine.connect() as connection:
+        seen = reactors.Reactors()
+        seen.look(connection, later)
+        assert seen.known(later)
+        assert seen._patients == set()
+        seen.look(connection, told.recorded_at - DAY)
+        assert len(seen._patients) == 1
 
 
 def test_the_index_is_the_one_that_is_used(sqlite_url: str, keyring: Keyring) -> None:

@@ -105,6 +105,8 @@ def test_a_rise_that_nothing_explains(values: Series, answer: str) -> None:
         ([(20, 2.9), (22, 3.0), (60, 2.0)], "aki"),
         ([(1, 2.1), (6, 3.0), (40, 2.0)], "aki"),
         ([(100, 3.0), (103, 3.0), (160, 2.0)], "aki"),  # as old as the newest may be
+        ([(100, 2.2), (103, 3.0), (160, 2.0)], "scored"),  # over, and more than 90 days ago
+        ([(87, 2.2), (90, 3.0), (160, 2.0)], "aki"),
         # In steps, none of which is large by itself.
         ([(10, 3.0), (16, 2.9), (40, 2.0)], "aki"),
         ([(10, 4.2), (16, 2.9), (40, 2.0)], "aki"),

@@ -57,10 +57,9 @@ class Acts:
             done: list[saving.Saved] = []
             notice, outcome = await self._save(made, done)
             told.append(notice)
-            created = (
-                {"created": str(sum(not one.again for one in done))} if len(done) > 1 or outcome == "failed" else {}
-            )
-            await self._note("save", made, outcome, step="done", **created)
+            counted = len(done) > 1 or outcome == "failed"
+            confirmed = {"confirmed": str(sum(not one.again for one in done))} if counted else {}
+            await self._note("save", made, outcome, step="done", **confirmed)
             return structs.replace(made.view, notice=notice, failed_notice=outcome != "success")
 
         try:
