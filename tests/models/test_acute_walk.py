@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cds import Missing, Reading
-from models._kidney.acute import EXACT, Creatinine, acute
+from models._kidney.acute import EXACT, Creatinine, by_kdigo
 from tests.charts import AT, ago, chart, creatinine
 
 WEEK, TWO_DAYS, QUARTER = timedelta(days=7), timedelta(hours=48), timedelta(days=90)
@@ -42,7 +42,7 @@ def test_the_walk_finds_what_every_pair_shows(drawn: list[tuple[int, float, bool
         for hours, value, molar in drawn
     ]
     series = list(chart(*resources).read(EXACT, AT))
-    expected, found = pairwise(series, AT), acute(series, AT)
+    expected, found = pairwise(series, AT), by_kdigo(series, AT)
     if expected is None:
         assert isinstance(found, Missing)
     else:
@@ -54,5 +54,5 @@ def test_a_ward_that_measures_every_minute_is_read_within_a_moment() -> None:
     series = chart(*(creatinine(1.0, ago(n / 1440)) for n in range(6_000))).read(EXACT, AT)
     assert len(series) == 6_000
     started = time.process_time()
-    assert isinstance(acute(series, AT), Missing)
+    assert isinstance(by_kdigo(series, AT), Missing)
     assert time.process_time() - started < 0.5  # every pair took 14 s
