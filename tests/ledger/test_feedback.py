@@ -129,7 +129,7 @@ def test_r48_ten_thousand_sequences_end_in_the_right_tallies(
     chance, count = Random(48), campaign(10_000)
     for start in range(0, count, BATCH):
         told = {f"service-{n}": _random_sequence(chance) for n in range(min(BATCH, count - start))}
-        with Ledger.open(f"sqlite:///{tmp_path / f'{start}.db'}", keyring, create=True) as ledger:
+        with Ledger.open(f"sqlite:///{tmp_path / f'{start}.db'}", keyring, create=True, deadline=15.0) as ledger:
             asyncio.run(_tell_all(ledger, told, an_answer, a_feedback))
             found: dict[str, dict[tuple[str, str | None], tuple[int, int]]] = {name: {} for name in told}
             for tally in ledger.tallies():

@@ -79,7 +79,7 @@ def test_a_time_without_a_zone_is_refused_before_anything_is_written(ledger: Led
 def test_closing_writes_what_was_accepted_and_refuses_what_comes_after(
     ledger_url: str, keyring: Keyring, an_answer: Make
 ) -> None:
-    ledger = Ledger.open(ledger_url, keyring, create=True)
+    ledger = Ledger.open(ledger_url, keyring, create=True, deadline=15.0)
     given = [an_answer() for _ in range(50)]
 
     async def close_while_waiting() -> list[bytes]:
@@ -99,7 +99,7 @@ def test_two_servers_share_a_ledger(
     ledger: Ledger, ledger_url: str, keyring: Keyring, an_answer: Make, rows: Rows
 ) -> None:
     given = [an_answer(id=str(uuid.UUID(int=n))) for n in range(200)]
-    with Ledger.open(ledger_url, keyring) as other:
+    with Ledger.open(ledger_url, keyring, deadline=15.0) as other:
 
         async def both() -> None:
             await asyncio.gather(*[(ledger, other)[n % 2].record(answer) for n, answer in enumerate(given)])

@@ -69,7 +69,7 @@ def test_calls_without_a_key_are_never_replayed(ledger: Ledger, an_answer: Make)
 def test_two_servers_replay_each_others_answers(
     ledger: Ledger, ledger_url: str, keyring: Keyring, an_answer: Make, rows: Rows
 ) -> None:
-    with Ledger.open(ledger_url, keyring) as other:
+    with Ledger.open(ledger_url, keyring, deadline=15.0) as other:
 
         async def both() -> list[bytes]:
             calls = [an_answer(replay_key=f"k{n % 10}", body=f"{n}".encode(), cards=b"[]") for n in range(200)]
