@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from cds.batch.plan import Plan
-from cds.batch.scorers import Recipe
-from cds.batch.stages import LocalStages, Work
+from cds.batch.stages import LocalStages
 from cds.errors import RunInterrupted
 
-Task = Callable[..., Any]
-"""A method of LocalStages by its arguments."""
 _AHEAD = 2  # tasks waiting for each worker: enough that none is idle
 
 _mine: LocalStages | None = None
@@ -27,13 +25,13 @@ class Crew:
     """Does tasks, in whatever order, and yields the key of each that is done."""
 
     def __init__(self, stages: LocalStages, pool: ProcessPoolExecutor | None, workers: int) -> None:
-        self._stages, self._pool, self._workers = stages, pool, workers
+        self.stages, self._pool, self._workers = stages, pool, workers
 
     def run(self, method: str, keys: Iterable[int], *more: Any) -> Iterator[int]:
         """`method(key, *more)` of the stages for each key. Raises what a task raises, and RunInterrupted."""
         if self._pool is None:
             for key in keys:
-                getattr(self._stages, method)(key, *more)
+                getattr(self.stages, method)(key, *more)
                 yield key
             return
         try:
@@ -56,7 +54,7 @@ class Crew:
                     if key is None:
                         left = False
                     else:
-                        running[_submitted(pool, done, method, key, more)] = key
+                        running[_submitted(pool, done, _do, method, key, more)] = key
                 future = done.get() if running else None
                 tell()
                 if future is not None:
@@ -66,12 +64,12 @@ class Crew:
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, done: "SimpleQueue[Future[None] | None]", method: str, key: int, more: tuple[Any, ...]
+    pool: ProcessPoolExecutor, done: "SimpleQueue[Future[None] | None]", call: Callable[..., Any], *args: Any
 ) -> Future[None]:
     """A task under way, put into `done` at its end. A worker that it starts is deaf to Ctrl-C, which is the run's."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        future = pool.submit(_do, method, key, more)
+        future = pool.submit(call, *args)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     future.add_done_callback(done.put)
@@ -111,23 +109,55 @@ def _told_between(done: "SimpleQueue[Future[None] | None]") -> Iterator[Callable
 
 
 @contextmanager
-def crew(plan: Plan, recipe: Recipe, work: Work, workers: int) -> Iterator[Crew]:
-    """One worker is this process itself; more are processes of their own."""
-    stages = LocalStages(plan, recipe, work)
+def crew(stages: LocalStages, workers: int, lock: int | None = None) -> Iterator[Crew]:
+    """One worker is this process itself; more are processes of their own, which let go of `lock`, a file's number."""
     if workers == 1:
         yield Crew(stages, None, 1)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would copy whatever threads this process has
-    pool = ProcessPoolExecutor(workers, context, initializer=_join, initargs=(plan, recipe, work))
+    _ = stages.scorers  # first, for a trained model's libraries may begin threads
+    forks = _single_threaded()
+    join = partial(_join_forked, stages, lock) if forks else partial(_join, stages.anew())
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=join)
     try:
+        if forks:
+            _fork(pool)
         yield Crew(stages, pool, workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _join(plan: Plan, recipe: Recipe, work: Work) -> None:
+def _single_threaded() -> bool:
+    """Whether a fork is safe: it copies the locks that other threads hold, and not the threads.
+
+    A forked worker has all imports and models; a new process takes two thirds of a second for them.
+    """
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:  # no Linux
+        return False
+
+
+def _fork(pool: ProcessPoolExecutor) -> None:
+    """Begin all workers now, before this process has another thread. They hear SIGTERM when they have joined."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        _submitted(pool, SimpleQueue(), os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _join_forked(stages: LocalStages, lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)  # or the run could not be taken up again before the last worker is gone
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    _join(lambda: stages)
+
+
+def _join(stages: Callable[[], LocalStages]) -> None:
     global _mine  # noqa: PLW0603 - a worker process has one run, and its tasks find it here
-    _mine = LocalStages(plan, recipe, work)
+    _mine = stages()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from msgspec import MsgspecError, json
 
-from cds.batch.crew import crew
+from cds.batch.crew import Crew, crew
 from cds.batch.finish import OUTPUTS, RUN, Finish
+from cds.batch.ownership import merged
 from cds.batch.plan import Plan, load, same_or_told, save, with_zone
 from cds.batch.scorers import Recipe
 from cds.batch.sections import Sections
-from cds.batch.stages import CHARTS, LocalStages, Work
+from cds.batch.stages import CHARTS, LocalStages, RangeTold, Work
 from cds.errors import RequestError, RunInterrupted
 
 Stage = Literal["reading", "scoring", "writing"]
@@ -54,12 +55,18 @@ def score_export(
     Raises RequestError when `out` holds another run, or this one unfinished and `resume` is not set; ExportUnreadable,
     and RunInterrupted: then what was done is kept.
     """
-    with alone(out):
+    with alone(out) as lock:
         work = Work(out)
         if (done := ended(plan, out, work, resume)) is not None:
             return done
         plan = begin(plan, work, resume)
-        return _run(plan, recipe, out, work, workers, progress, watch or Watch())
+        run, watch = _Run(plan, work, progress), watch or Watch()
+        with crew(LocalStages(plan, recipe, work), workers, lock) as hands:
+            run.read(hands)
+            watch.end("reading")
+            replaced = run.score(hands)
+            watch.end("scoring")
+        return run.write(Finish(plan, out), replaced, watch, workers)
 
 
 def begin(plan: Plan, work: Work, resume: bool) -> Plan:
@@ -132,45 +139,58 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
     return done
 
 
-def _run(
-    plan: Plan, recipe: Recipe, out: Path, work: Work, workers: int, progress: Progress, watch: Watch
-) -> dict[str, Any]:
-    total, numbers = sum(part.end - part.start for part in plan.ranges), [part.number for part in plan.ranges]
-    with crew(plan, recipe, work, workers) as hands:
+class _Run:
+    """The three stages of a run, each from where a kill left it."""
+
+    def __init__(self, plan: Plan, work: Work, progress: Progress) -> None:
+        self._plan, self._work, self._progress = plan, work, progress
+
+    def read(self, hands: Crew) -> None:
+        """Raises RequestError when there is nothing to read."""
+        plan, work = self._plan, self._work
+        total = sum(part.end - part.start for part in plan.ranges)
         to_read = [part for part in plan.ranges if not work.range(part.number).exists()]
         done = total - sum(part.end - part.start for part in to_read)
-        progress("reading", done, total)
+        self._progress("reading", done, total)
         for number in hands.run("scan_to_disk", [part.number for part in to_read]):
             done += plan.ranges[number].end - plan.ranges[number].start
-            progress("reading", done, total)
-        if plan.prior is None and not any(LocalStages(plan, recipe, work).scanned(n).header.lines for n in numbers):
+            self._progress("reading", done, total)
+        if plan.prior is None and not any(told.lines for told in self._told()):
             raise RequestError("there is no line in any of these files")
         sources = range(len(plan.export.files))
         list(hands.run("digest_to_disk", [n for n in sources if not work.digest(n).exists()]))
-        watch.end("reading")
-        stages = LocalStages(plan, recipe, work)
-        replaced, together = stages.replaced(), stages.together()
-        to_score = [n for n in range(plan.shards) if not work.scored(n).exists()]
-        progress("scoring", plan.shards - len(to_score), plan.shards)
-        for count, _ in enumerate(hands.run("score_to_disk", to_score, together), plan.shards - len(to_score) + 1):
-            progress("scoring", count, plan.shards)
-        watch.end("scoring")
-    told = [stages.scanned(part.number).header for part in plan.ranges]
-    finish = Finish(plan, out)
-    progress("writing", 0, 1)
-    outputs = finish.outputs(told)
-    digests = [Sections(work.digest(number), str).header for number in sources]
-    report = finish.report(told, outputs, digests)
-    watch.end("writing")
-    report |= {"engine": "local", "workers": workers, "prefilter": plan.engine, **watch.told()}
-    finish.close(report, replaced)
-    progress("writing", 1, 1)
-    return report
+
+    def score(self, hands: Crew) -> list[tuple[str, str]]:
+        """Returns which records were replaced."""
+        shards = self._plan.shards
+        replaced = hands.stages.replaced()
+        to_score = [n for n in range(shards) if not self._work.scored(n).exists()]
+        done = shards - len(to_score)
+        self._progress("scoring", done, shards)
+        for count, _ in enumerate(hands.run("score_to_disk", to_score, merged(replaced)), done + 1):
+            self._progress("scoring", count, shards)
+        return replaced
+
+    def write(self, finish: Finish, replaced: list[tuple[str, str]], watch: Watch, workers: int) -> dict[str, Any]:
+        """Returns what run.json says."""
+        plan, told = self._plan, list(self._told())
+        self._progress("writing", 0, 1)
+        outputs = finish.outputs(told)
+        digests = [Sections(self._work.digest(n), str).header for n in range(len(plan.export.files))]
+        report = finish.report(told, outputs, digests)
+        watch.end("writing")
+        report |= {"engine": "local", "workers": workers, "prefilter": plan.engine, **watch.told()}
+        finish.close(report, replaced)
+        self._progress("writing", 1, 1)
+        return report
+
+    def _told(self) -> Iterator[RangeTold]:
+        return (Sections(self._work.range(part.number), RangeTold).header for part in self._plan.ranges)
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Two runs in one folder would each undo the other's files."""
+def alone(out: Path) -> Iterator[int]:
+    """Two runs in one folder would each undo the other's files. Gives the number of the open lock."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("wb")
@@ -183,4 +203,4 @@ def alone(out: Path) -> Iterator[None]:
             raise RequestError(f"another run is working in {out}") from None
         except OSError:
             raise RequestError(f"{out} lies where no file can be locked: choose a folder on a local disk") from None
-        yield
+        yield lock.fileno()

@@ -1,8 +1,8 @@
 """The two stages of a run as one process does them: a range is scanned, a shard is scored, and each is kept on disk."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from msgspec import Struct, json
 from cds.batch.deletions import deleted_references
 from cds.batch.durable import not_written
 from cds.batch.kept import Reject, framed
-from cds.batch.ownership import Merged, links, merged
+from cds.batch.ownership import Merged, links
 from cds.batch.plan import Plan
 from cds.batch.prefilter import BLOCK
 from cds.batch.scan import Scanned, Scanner
@@ -157,6 +157,10 @@ class LocalStages(Stages):
         self._work = work
         self._scanned: dict[int, Sections[RangeTold]] = {}
 
+    def anew(self) -> Callable[[], "LocalStages"]:
+        """How another process makes the same."""
+        return partial(LocalStages, self.plan, self._recipe, self._work)
+
     def scan_to_disk(self, number: int) -> None:
         found = self.scan(number)
         told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
@@ -189,9 +193,6 @@ class LocalStages(Stages):
         """Which records were replaced, by this export and those before."""
         now = {pair for part in self._ranges for pair in self.scanned(part.number).header.replaced}
         return links(now, self.replaced_before(), (self.scanned(part.number).read(NAMES) for part in self._ranges))
-
-    def together(self) -> Merged:
-        return merged(self.replaced())
 
 
 def write_chart(path: Path, kept: bytes, written: bytes) -> None:

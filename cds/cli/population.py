@@ -122,20 +122,24 @@ def _progress(*, quiet: bool) -> Iterator[Told]:
         yield lambda *_: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
-        tasks: dict[Stage, TaskID] = {}
-        began: dict[Stage, tuple[float, int]] = {}
+    bar = Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
+    tasks: dict[Stage, TaskID] = {}
+    began: dict[Stage, tuple[float, int]] = {}
 
-        def told_of(stage: Stage, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, rate="")
-                began[stage] = (time.monotonic(), done)
-            since, first = began[stage]
-            rate = (done - first) / max(time.monotonic() - since, 0.001)
-            text = f"{rate / 1e6:.0f} MB/s" if stage == "reading" else f"{rate:.1f} shards/s" if total > 1 else ""
-            bar.update(tasks[stage], completed=done, total=total, rate=text)
+    def told_of(stage: Stage, done: int, total: int) -> None:
+        bar.start()  # not sooner: its thread would keep the workers from being forked
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=total, rate="")
+            began[stage] = (time.monotonic(), done)
+        since, first = began[stage]
+        rate = (done - first) / max(time.monotonic() - since, 0.001)
+        text = f"{rate / 1e6:.0f} MB/s" if stage == "reading" else f"{rate:.1f} shards/s" if total > 1 else ""
+        bar.update(tasks[stage], completed=done, total=total, rate=text)
 
+    try:
         yield told_of
+    finally:
+        bar.stop()
 
 
 def _noted(report: dict[str, Any], folder: Path) -> dict[str, str]:

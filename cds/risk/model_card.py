@@ -12,6 +12,8 @@ from cds.errors import SiteError
 from cds.risk.artefact import Artefact, Validation
 from cds.risk.estimate import Estimate, Number
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader in C, ten times as fast, where PyYAML was built with it."""
 SOURCE_ATTRIBUTES = 31
 """The number of source attributes of 45 CFR 170.315(b)(11)(iv)(B); "not available" is a value."""
 SourceAttribute = Annotated[int, Field(ge=1, le=SOURCE_ATTRIBUTES)]
@@ -134,7 +136,7 @@ def read_card(source: Traversable, **overrides: Any) -> ModelCard:
     Raises SiteError that names the member at fault.
     """
     try:
-        raw = yaml.safe_load(source.read_text(encoding="utf-8"))
+        raw = yaml.load(source.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - it is the safe one
         own = {name: {**raw[name], **value} if isinstance(value, dict) else value for name, value in overrides.items()}
         return ModelCard.model_validate({**raw, **own})
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cds.batch.crew import crew
-from cds.batch.stages import Work
+from cds.batch.stages import LocalStages, Work
 from cds.errors import RunInterrupted
 from tests.batch import runs
 from tests.batch.killed import left
@@ -104,7 +104,10 @@ def test_a_worker_that_is_killed_ends_the_run_and_what_was_done_is_kept(export: 
     plan = runs.plan(export)
     work = Work(tmp_path / "out")
     work.make()
-    with crew(plan, runs.KFRE, work, 2) as hands, pytest.raises(RunInterrupted, match="a worker was killed"):
+    with (
+        crew(LocalStages(plan, runs.KFRE, work), 2) as hands,
+        pytest.raises(RunInterrupted, match="a worker was killed"),
+    ):
         for _ in _killing_one(hands.run("scan_to_disk", range(60))):
             pass
     assert any((work.folder / "ranges").iterdir())
