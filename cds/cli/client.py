@@ -15,6 +15,7 @@ from cds.cli.common import JsonOption, err, out, told
 from cds.cli.doctor import look_at, print_findings
 from cds.errors import SiteError
 from cds.settings import read_settings
+from cds.site import Tenant, load_site
 from cds.trust import Client, Clients
 
 app = typer.Typer(no_args_is_help=True, help="Register the EHRs that may call.", rich_markup_mode=None)
@@ -132,12 +133,10 @@ def _append(document: TOMLDocument, given: dict[str, Any]) -> None:
 
 @app.command("list")
 def show(site: Folder, json: JsonOption = False) -> None:
-    """List the EHRs that are registered."""
+    """List the EHRs that are registered, with the services that each is served."""
     with told():
-        settings = read_settings(site)
-        clients = Clients.read(settings.clients)
-        stages = {name: str(table.get("stage", settings.default_stage)) for name, table in settings.services.items()}
-    lines = [_line(client, stages) for client in clients]
+        found = load_site(site)
+    lines = [_line(client, found.tenants.get(client.tenant)) for client in found.clients]
     if json:
         for line in lines:
             typer.echo(msgspec.json.encode(line).decode())
@@ -156,14 +155,14 @@ def show(site: Folder, json: JsonOption = False) -> None:
     out.print(table)
 
 
-def _line(client: Client, stages: dict[str, str]) -> dict[str, Any]:
-    here = {**stages, **client.stages}
+def _line(client: Client, tenant: Tenant | None) -> dict[str, Any]:
+    served = tenant.services.items() if tenant else ()
     return {
         "tenant": client.tenant,
         "issuer": client.issuer,
         "fhir_base": client.fhir_base,
         "services": sorted(client.services) if client.services is not None else None,
-        "stages": {name: stage for name, stage in here.items() if client.may_call(name)},
+        "stages": {name: deployed.settings.stage for name, deployed in served},
         "smart": client.smart is not None,
         "revoked": client.revoked,
     }

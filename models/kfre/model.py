@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -93,7 +94,7 @@ class Kfre(RiskModel):
     def cautions(self, row: FourVariables) -> Sequence[str]:
         return tuple(_cautions(row))
 
-    @property
+    @cached_property
     def thresholds(self) -> Sequence[Threshold]:
         """The card's, with the 5-year percentage from which this site refers."""
         own = {"percent": self.settings.referral_percent}

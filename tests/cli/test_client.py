@@ -173,6 +173,15 @@ def test_the_list_names_each_with_its_stage(folder: Path) -> None:
         assert word in table
 
 
+def test_the_list_tells_what_is_served_and_not_what_a_table_leaves_open(folder: Path) -> None:
+    site = folder / "site.toml"
+    more = 'default_stage = "live"\n\n[services.nephrotoxic-order]\nshow_low_risk = true\n'
+    site.write_text(site.read_text().replace('region = "north-america"\n', f'region = "north-america"\n{more}'))
+    (line,) = (json.loads(line) for line in client(folder, "list", "--json").stdout.splitlines())
+    assert line["stages"]["liver-fibrosis"] == "live", "by the default, without a table of its own"
+    assert "nephrotoxic-order" not in line["stages"], "which goes live by its own name only"
+
+
 def test_the_list_of_nobody_says_so(tmp_path: Path) -> None:
     assert "Nobody is registered" in client(tmp_path, "list").stdout
 
