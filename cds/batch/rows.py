@@ -1,7 +1,7 @@
 """The rows of scores.parquet: one for each patient and number that a model may give, scored or not."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import json
@@ -11,12 +11,17 @@ from cds.risk.estimate import Estimate, NotScored, Number, Risk, Score
 from cds.risk.model import RiskModel
 from cds.risk.snapshot import inputs
 
+_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
+
 Row = dict[str, Any]
+"""A column's value by its name: instants in microseconds, inputs as tuples. A column that is not there is null."""
+Input = tuple[str, float | None, str | None, str | None, int | None, str | None, str | None]
+"""Name, number, text, unit, instant, source, and why it is missing."""
 
 
 def rows(patient: str, model: RiskModel, answer: Answer, at: datetime, assessment: str | None) -> Iterator[Row]:
     """The rows of one answer, in the order of the card. Of a risk, a number that the model did not give is empty."""
-    shared: Row = {"patient": patient, "model": model.id, "version": model.version, "at": at}
+    shared: Row = {"patient": patient, "model": model.id, "version": model.version, "at": microseconds(at)}
     shared |= _told(answer) | {"assessment": assessment}
     numbers = {(n.outcome, n.horizon_years): n for n in answer.estimates} if isinstance(answer, Risk) else {}
     for what, horizon in model.card.slots:
@@ -41,19 +46,24 @@ def _told(answer: Answer) -> Row:
     return {**said, "cautions": list(answer.cautions), "inputs": told}
 
 
-def _input(line: dict[str, Any], source: str) -> Row:
-    value = line.get("value")
+def _input(line: dict[str, Any], source: str) -> Input:
+    value, when = line.get("value"), line["when"]
     number = float(value) if isinstance(value, (int, float)) else None
     text = value if isinstance(value, str) or value is None else json.encode(value).decode()
-    return {
-        "name": line["name"],
-        "number": number,
-        "text": text if number is None else None,
-        "unit": line.get("unit") or None,
-        "when": line["when"].astimezone(UTC) if line["when"] else None,
-        "source": source or None,
-        "missing": line.get("missing"),
-    }
+    return (
+        line["name"],
+        number,
+        text if number is None else None,
+        line.get("unit") or None,
+        None if when is None else microseconds(when),
+        source or None,
+        line.get("missing"),
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970 in UTC, as Arrow holds an instant."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def band(model: RiskModel, estimate: Estimate) -> str | None:
