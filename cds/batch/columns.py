@@ -48,7 +48,7 @@ RiskAssessment that holds this number."""
 
 
 def packed(found: list[Row]) -> bytes:
-    """Rows as one Arrow batch. A value that does not fit its column raises TypeError or ValueError."""
+    """Rows as one Arrow batch. Raises TypeError or OverflowError for a value that does not fit its column."""
     columns = [_array(field.type, [row.get(field.name) for row in found]) for field in SCHEMA]
     batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
     return bytes(batch.serialize())
@@ -65,11 +65,11 @@ def _array(kind: pa.DataType, values: Sequence[Any]) -> pa.Array:
         members = list(zip(*values, strict=True)) or [()] * len(kind.fields)
         children = [_array(field.type, member) for field, member in zip(kind, members, strict=True)]
     elif pa.types.is_list(kind):
-        lists = [value or () for value in values]
+        lists = [() if value is None else value for value in values]
         given.append(_offsets(map(len, lists)))
         children = [_array(kind.value_type, list(chain.from_iterable(lists)))]
     elif pa.types.is_string(kind):
-        texts = [value or "" for value in values]
+        texts = ["" if value is None else value for value in values]
         whole = "".join(texts)
         lengths = map(len, texts) if whole.isascii() else (len(text.encode()) for text in texts)
         given += [_offsets(lengths), pa.py_buffer(whole.encode())]

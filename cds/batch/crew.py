@@ -114,17 +114,29 @@ def crew(stages: LocalStages, workers: int, lock: int | None = None) -> Iterator
     if workers == 1:
         yield Crew(stages, None, 1)
         return
-    _ = stages.scorers  # first, for a trained model's libraries may begin threads
-    forks = _single_threaded()
-    join = partial(_join_forked, stages, lock) if forks else partial(_join, stages.anew())
-    context = multiprocessing.get_context("fork" if forks else "spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=join)
+    with _pool(stages, workers, lock) as pool:
+        try:
+            yield Crew(stages, pool, workers)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _pool(stages: LocalStages, workers: int, lock: int | None) -> Iterator[ProcessPoolExecutor]:
+    """Workers forked where that is safe, else spawned, when there is something to do."""
+    if not (_single_threaded() and stages.scorers and _single_threaded()):  # a trained model's libraries have threads
+        join = partial(_join, stages.anew(), _parent_gone)
+        yield ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=join)
+        return
+    alive = os.pipe()
     try:
-        if forks:
-            _fork(pool)
-        yield Crew(stages, pool, workers)
+        join = partial(_join_forked, stages, lock, alive)
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), initializer=join)
+        _fork(pool, workers)
+        yield pool
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for end in alive:
+            os.close(end)
 
 
 def _single_threaded() -> bool:
@@ -138,35 +150,47 @@ def _single_threaded() -> bool:
         return False
 
 
-def _fork(pool: ProcessPoolExecutor) -> None:
+def _fork(pool: ProcessPoolExecutor, workers: int) -> None:
     """Begin all workers now, before this process has another thread. They hear SIGTERM when they have joined."""
+    others = multiprocessing.active_children()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         _submitted(pool, SimpleQueue(), os.getpid)
+    except (OSError, RuntimeError) as error:  # no process, or no thread to lead them
+        for child in multiprocessing.active_children():
+            if child not in others:  # which would wait for its first task for ever
+                child.kill()
+                child.join()
+        raise RunInterrupted(f"{workers} workers cannot be started ({error}): take fewer --workers") from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _join_forked(stages: LocalStages, lock: int | None) -> None:
+def _join_forked(stages: LocalStages, lock: int | None, alive: tuple[int, int]) -> None:
+    """`alive`: a pipe that only the run itself holds open for writing, once its workers have joined."""
+    os.close(alive[1])
     if lock is not None:
         os.close(lock)  # or the run could not be taken up again before the last worker is gone
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    _join(lambda: stages)
+    _join(lambda: stages, partial(os.read, alive[0], 1))
 
 
-def _join(stages: Callable[[], LocalStages]) -> None:
+def _join(stages: Callable[[], LocalStages], run_gone: Callable[[], object]) -> None:
+    """`run_gone` returns when the run is no more: a worker would wait for its next task for ever."""
     global _mine  # noqa: PLW0603 - a worker process has one run, and its tasks find it here
     _mine = stages()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
-
-def _end_with_parent() -> None:
-    """A worker whose run was killed would wait for its next task for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
+    def end() -> None:
+        run_gone()
         os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _parent_gone() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
 
 
 def _do(method: str, key: int, more: tuple[Any, ...]) -> None:

@@ -1,5 +1,6 @@
 """`bedside client …`: which EHRs may call, written into site.toml."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,10 +134,15 @@ def _append(document: TOMLDocument, given: dict[str, Any]) -> None:
 
 @app.command("list")
 def show(site: Folder, json: JsonOption = False) -> None:
-    """List the EHRs that are registered, with the services that each is served."""
+    """List the EHRs that are registered, with what each may call and what it is served."""
     with told():
-        found = load_site(site)
-    lines = [_line(client, found.tenants.get(client.tenant)) for client in found.clients]
+        clients = Clients.read(read_settings(site).clients)
+    tenants: Mapping[str, Tenant] = {}
+    try:
+        tenants = load_site(site).tenants
+    except SiteError as error:
+        err.print(f"The site does not start, so nobody is served: {error.message}")
+    lines = [_line(client, tenants.get(client.tenant)) for client in clients]
     if json:
         for line in lines:
             typer.echo(msgspec.json.encode(line).decode())
@@ -144,7 +150,7 @@ def show(site: Folder, json: JsonOption = False) -> None:
     if not lines:
         out.print("Nobody is registered: `bedside client add` registers an EHR.")
         return
-    table = Table("Tenant", "Issuer", "FHIR base", "Services", "Stage", "SMART", "Revoked", box=None)
+    table = Table("Tenant", "Issuer", "FHIR base", "May call", "Served", "SMART", "Revoked", box=None)
     for line in lines:
         stage = ", ".join(f"{name}: {stage}" for name, stage in line["stages"].items())
         yes = {name: "yes" if line[name] else "no" for name in ("smart", "revoked")}

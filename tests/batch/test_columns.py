@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +71,16 @@ def test_an_instant_is_the_same_in_every_zone(moment: datetime, hours: int) -> N
     assert datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds(elsewhere)) == elsewhere
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("text", 0), ("inputs", 0), ("value", "1"), ("at", 2**63), ("at", 1.5), ("value", 10**400)]
+)
+def test_a_value_that_does_not_fit_is_not_written_as_another(column: str, value: Any) -> None:
+    with pytest.raises((TypeError, OverflowError)):
+        packed([{column: value}])
+
+
 def test_a_run_does_not_load_pandas_though_it_is_installed(tmp_path: Path) -> None:
+    assert find_spec("pandas") is not None, "the development dependencies bring it"
     how = ["--region", "north-america", "--at", "2026-11-22", "--out", str(tmp_path / "out"), "--json"]
     program = f"""
 import sys

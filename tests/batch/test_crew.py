@@ -17,7 +17,7 @@ from tests.batch.killed import left
 from tests.cli.command import COMMAND, ROOT, environment
 
 PROGRAM = """
-import sys, threading
+import os, signal, sys, threading
 from datetime import UTC, datetime
 from multiprocessing import active_children
 from pathlib import Path
@@ -25,17 +25,35 @@ from cds.batch.crew import crew
 from cds.batch.finding import find_export
 from cds.batch.plan import planned
 from cds.batch.stages import LocalStages, Work
+from cds.errors import RunInterrupted
 from cds.site.recipe import recipe
 
-export, out, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-for _ in range(threads):
+export, out, trouble = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+fork, forked = os.fork, []
+
+def scarce():
+    if len(forked) == 2:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    forked.append(None)
+    return fork()
+
+if trouble == "thread":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
+if trouble == "scarce":
+    os.fork = scarce
 kfre = recipe(["kfre-4"], region="north-america")
 plan, work = planned(kfre(), find_export([export]), datetime.now(UTC), engine="aho"), Work(out)
 work.make()
-with crew(LocalStages(plan, kfre, work), 2) as hands:
-    done = sorted(hands.run("scan_to_disk", range(len(plan.ranges))))
-    print(done == list(range(len(plan.ranges))), *sorted({type(child).__name__ for child in active_children()}))
+try:
+    with crew(LocalStages(plan, kfre, work), 3 if trouble == "scarce" else 2) as hands:
+        done = []
+        for number in hands.run("scan_to_disk", range(len(plan.ranges))):
+            done.append(number)
+            if trouble == "killed" and len(done) == 1:
+                os.kill(active_children()[0].pid, signal.SIGKILL)
+        print(sorted(done) == list(range(len(plan.ranges))), *{type(child).__name__ for child in active_children()})
+except RunInterrupted as error:
+    print(error.message, len(active_children()))
 """
 DEADLINE = 30.0
 
@@ -49,18 +67,30 @@ def export(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many threads a process has")
-@pytest.mark.parametrize(("threads", "kind"), [(0, "ForkProcess"), (1, "SpawnProcess")])
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        ("none", "True ForkProcess"),
+        ("thread", "True SpawnProcess"),
+        ("killed", "a worker was killed (out of memory?): go on with --resume, and fewer --workers 0"),
+        (
+            "scarce",
+            "3 workers cannot be started ([Errno 11] Resource temporarily unavailable): take fewer --workers 0",
+        ),
+    ],
+)
 def test_workers_are_forked_unless_another_thread_may_hold_a_lock(
-    export: Path, tmp_path: Path, threads: int, kind: str
+    export: Path, tmp_path: Path, trouble: str, told: str
 ) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(export), str(tmp_path / "out"), str(threads)]
+    command = [sys.executable, "-c", PROGRAM, str(export), str(tmp_path / "out"), trouble]
     ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"True {kind}\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{told}\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no worker is forked")
-@pytest.mark.proves("R59", "a killed run can be gone on with at once, though its workers are not gone yet")
-def test_r59_workers_that_outlive_their_run_do_not_hold_its_folder(export: Path, tmp_path: Path) -> None:
+@pytest.mark.proves("R59", "a killed run can be gone on with at once, though a worker of it cannot go yet")
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_r59_a_worker_that_outlives_its_run_holds_nothing(export: Path, tmp_path: Path, stopped: int) -> None:
     out = tmp_path / "out"
     how = ["--region", "north-america", "--at", runs.AT.isoformat(), "--workers", "2"]
     began = subprocess.Popen(
@@ -68,13 +98,12 @@ def test_r59_workers_that_outlive_their_run_do_not_hold_its_folder(export: Path,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        _wait(lambda: (out / ".work" / "ranges").exists() and len(_children(began.pid)) == 2 and _scanned(out) >= 10)
+        _wait(lambda: len(workers := _children(began.pid)) == 2 and not any(_holds(one, "/.lock") for one in workers))
         workers = _children(began.pid)
-        for worker in workers:
-            os.kill(worker, signal.SIGSTOP)  # so that they are there, whatever happens to their run
+        os.kill(workers[stopped], signal.SIGSTOP)  # as one that waits for a disk which does not answer
         began.kill()
         began.wait()
-        assert len(workers) == 2, "as many as were asked for, and the run had not ended"
+        _wait(lambda: not _runs(workers[1 - stopped]))
         with (out / ".lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
@@ -85,14 +114,29 @@ def test_r59_workers_that_outlive_their_run_do_not_hold_its_folder(export: Path,
 
 
 def _children(process: int) -> list[int]:
+    """Process ids, those that began first first."""
+    return sorted(
+        int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if _of(stat)[1:2] == [str(process)]
+    )
+
+
+def _of(stat: Path) -> list[str]:
+    """State, parent and what follows; nothing of a process that is gone."""
     try:
-        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+        return stat.read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
-def _scanned(out: Path) -> int:
-    return len(list((out / ".work" / "ranges").glob("[0-9]*")))
+def _runs(process: int) -> bool:
+    return _of(Path(f"/proc/{process}/stat"))[:1] not in ([], ["Z"])
+
+
+def _holds(process: int, ending: str) -> bool:
+    try:
+        return any(str(number.readlink()).endswith(ending) for number in Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return True
 
 
 def _wait(happened: Callable[[], bool]) -> None:

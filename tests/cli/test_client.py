@@ -182,6 +182,17 @@ def test_the_list_tells_what_is_served_and_not_what_a_table_leaves_open(folder: 
     assert "nephrotoxic-order" not in line["stages"], "which goes live by its own name only"
 
 
+def test_the_list_of_a_site_that_does_not_start_names_who_is_registered(folder: Path) -> None:
+    site = folder / "site.toml"
+    site.write_text(site.read_text().replace("[services.kidney-failure-risk]", "[services.kidney-failure-rsk]"))
+    done = client(folder, "list", "--json")
+    assert done.exit_code == 0
+    assert '"tenant":"first"' in done.stdout
+    assert '"stages":{}' in done.stdout
+    assert "The site does not start, so nobody is served: " in done.stderr
+    assert "kidney-failure-rsk" in done.stderr
+
+
 def test_the_list_of_nobody_says_so(tmp_path: Path) -> None:
     assert "Nobody is registered" in client(tmp_path, "list").stdout
 

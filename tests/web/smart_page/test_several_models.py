@@ -63,7 +63,7 @@ def test_a_readmission_page_shows_both_scores(open_app: Open) -> None:
     assert {"Hemoglobin", "Charlson"} < {line.name for line in view.inputs}
     page = Markup(app.open(READMISSION)).text
     assert "The scores" in page
-    assert "What each item adds to HOSPITAL." in page, "and not to the other"
+    assert "What each item gives for HOSPITAL." in page, "and not to the other"
     overview = Markup(app.open("")).text
     assert "HOSPITAL: 10 points" in overview
     assert "LACE: 7 points" in overview

@@ -222,7 +222,7 @@ def test_a_result_without_a_day_is_as_old_as_it_may_be(written: str, age: str, o
     [
         (SERVICE, kidney(28, 300), "Each value multiplies the hazard;", "Effect on the hazard"),
         ("liver-fibrosis", LIVER, "whose index is 1.26. Each value multiplies FIB-4;", "Effect on FIB-4"),
-        ("deterioration", vitals(gcs=14), "What each item adds to NEWS2.", "Points"),
+        ("deterioration", vitals(gcs=14), "What each item gives for NEWS2.", "Points"),
     ],
     ids=["hazard", "value", "points"],
 )
