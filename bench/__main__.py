@@ -54,7 +54,8 @@ def benchmarks(share: float, more: Sequence[str]) -> dict[str, Callable[[], str]
         "batch": lambda: placed(lambda: batch.told(batch.arguments(more, rounds(batch.ROUNDS)))),
         "batch-memory": lambda: placed(lambda: batch_memory.told(batch.arguments(more))),
         "batch-spark": lambda: placed(
-            lambda: batch_spark.told(batch.arguments(more, rounds(batch_spark.ROUNDS), batch_spark.SIZE))
+            lambda: batch_spark.told(batch.arguments(more, rounds(batch_spark.ROUNDS), batch_spark.SIZE)),
+            among_others=", Spark's own among them,",
         ),
     }
 

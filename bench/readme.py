@@ -24,13 +24,16 @@ def own() -> float:
     return time.process_time() + children_seconds()
 
 
-def placed(measure: Callable[[], str]) -> str:
-    """What a benchmark in this process tells, under the machine's line, with how much others took meanwhile."""
+def placed(measure: Callable[[], str], among_others: str = "") -> str:
+    """What a benchmark in this process tells, under the machine's line, with how much others took meanwhile.
+
+    `among_others`: what of the benchmark itself counts as others, so that nobody can say whether the machine was quiet.
+    """
     start, all_spent, spent = time.monotonic(), machine_seconds(), own()
     told = measure()
     others, elapsed = machine_seconds() - all_spent - (own() - spent), time.monotonic() - start
     share = max(0.0, others / (elapsed * (os.cpu_count() or 1)))
-    line = f"Other processes took {100 * share:.0f} % of the machine meanwhile."
-    if share >= QUIET:
+    line = f"Other processes{among_others} took {100 * share:.0f} % of the machine meanwhile."
+    if share >= QUIET and not among_others:
         line += " **Disturbed: measure again on a quiet machine.**"
     return f"{place()}.\n\n{told}\n\n{line}"
