@@ -41,7 +41,7 @@ def event(kind: Any, **changes: Any) -> Event:
 @pytest.fixture
 def recorded(tmp_path: Path) -> dict[str, str]:
     url, keyring = f"sqlite:///{tmp_path / 'ledger.sqlite'}", Keyring.generate()
-    with Ledger.open(url, keyring, create=True) as ledger:
+    with Ledger.open(url, keyring, create=True, deadline=15.0) as ledger:
 
         async def write() -> None:
             for number in range(6):

@@ -27,7 +27,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     url = f"sqlite:///{tmp_path_factory.mktemp('replay') / 'ledger.sqlite'}"
     keyring = Keyring.generate()
     settings = read_settings(trust="open-on-loopback", region="north-america", default_stage="live")
-    ledger = Ledger.open(url, keyring, create=True)
+    ledger = Ledger.open(url, keyring, create=True, deadline=15.0)
     app = create_app(load_site(settings=settings), ledger, clock=lambda: datetime(2026, 11, 22, 14, 2, tzinfo=UTC))
     with TestClient(app, base_url="http://localhost") as client:
         templates = client.get("/cds-services").json()["services"][0]["prefetch"]

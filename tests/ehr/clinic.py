@@ -204,7 +204,7 @@ def clinic(
     listening = Listening(around(their_app) if around else their_app)
     database = f"sqlite:///{folder / 'ledger.sqlite'}"
     site = load_site(settings=settings(trust="clients", public_url=ours, clients=(table,), **otstandalone))
-    ledger = Ledger.open(database, Keyring.generate(), create=True)
+    ledger = Ledger.open(database, Keyring.generate(), create=True, deadline=15.0)
     trust = open_trust(site.clients, ours, database)
     keys = OwnKeys.create(folder.parent / "clinic-keys.json")  # once for all clinics of a run: RSA takes its time
     app = create_app(site, ledger, clock=clock, trust=trust, keys=keys)

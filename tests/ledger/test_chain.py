@@ -130,7 +130,7 @@ def test_the_events_that_explain_the_chain_are_never_purged_nor_taken(ledger: Le
 def test_a_rotation_changes_no_link(ledger_url: str) -> None:
     old = Keyring.generate()
     new = old.rotated()
-    with Ledger.open(ledger_url, old, create=True) as ledger:
+    with Ledger.open(ledger_url, old, create=True, deadline=15.0) as ledger:
         given_ = [answer() for _ in range(30)]
         write(ledger, *given_, noted())
         write(ledger, feedback(given_[0].card_ids[0]))
@@ -148,7 +148,7 @@ def test_a_rotation_changes_no_link(ledger_url: str) -> None:
 
 def test_a_key_that_is_missing_from_the_ring_is_named(ledger_url: str) -> None:
     old = Keyring.generate()
-    with Ledger.open(ledger_url, old, create=True) as ledger:
+    with Ledger.open(ledger_url, old, create=True, deadline=15.0) as ledger:
         write(ledger, answer())
     with Ledger.open(ledger_url, old.rotated().alone()) as ledger:
         (verdict,) = ledger.verify()
@@ -358,7 +358,7 @@ WORK = st.sampled_from(["answer", "repeat", "feedback", "orphan", "event", "purg
 def test_whatever_is_done_by_right_verifies(tmp_path_factory: pytest.TempPathFactory, works: Any) -> None:
     url = f"sqlite:///{tmp_path_factory.mktemp('chain') / 'ledger.db'}"
     keyring = Keyring.generate()
-    with Ledger.open(url, keyring, create=True) as ledger:
+    with Ledger.open(url, keyring, create=True, deadline=15.0) as ledger:
         heads = []
         for number, (work, tenant) in enumerate(works):
             at = AT + number * DAY

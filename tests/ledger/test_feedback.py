@@ -109,7 +109,7 @@ def test_r48_any_sequence_of_reports_ends_in_the_right_tallies(
 ) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
-        Ledger.open(f"sqlite:///{Path(folder) / 'l.db'}", keyring, create=True) as ledger,
+        Ledger.open(f"sqlite:///{Path(folder) / 'l.db'}", keyring, create=True, deadline=15.0) as ledger,
     ):
         answers = [an_answer() for _ in range(4)]
         for answer in answers:

@@ -36,7 +36,7 @@ def test_d26_a_stolen_database_names_nobody(
     a_feedback: Callable[..., FeedbackRecord],
     tmp_path: Path,
 ) -> None:
-    ledger = Ledger.open(sqlite_url, keyring, create=True)
+    ledger = Ledger.open(sqlite_url, keyring, create=True, deadline=15.0)
     for number in range(20):
         answer = an_answer(
             patient=f"https://fhir.example/r4|Patient/{CANARIES['patient']}-{number}",
@@ -65,7 +65,7 @@ def test_d26_a_stolen_database_names_nobody(
 def test_the_database_file_is_its_owners_alone(
     sqlite_url: str, keyring: Keyring, an_answer: Make, tmp_path: Path
 ) -> None:
-    with Ledger.open(sqlite_url, keyring, create=True) as ledger:
+    with Ledger.open(sqlite_url, keyring, create=True, deadline=15.0) as ledger:
         asyncio.run(ledger.record(an_answer()))
         assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("ledger.db*")} == {0}
 
@@ -109,7 +109,7 @@ def test_every_flipped_bit_is_noticed(keyring: Keyring) -> None:
 def test_another_key_opens_nothing_and_says_which_key_it_misses(
     ledger_url: str, keyring: Keyring, an_answer: Make
 ) -> None:
-    with Ledger.open(ledger_url, keyring, create=True) as ledger:
+    with Ledger.open(ledger_url, keyring, create=True, deadline=15.0) as ledger:
         asyncio.run(ledger.record(an_answer()))
     with Ledger.open(ledger_url, Keyring.generate()) as stranger:
         with pytest.raises(LedgerSealed, match=keyring.current_id.hex()):
@@ -124,7 +124,7 @@ def test_rotation_reseals_every_row_and_keeps_the_pseudonyms(
     old = Keyring.generate()
     new = Keyring.parse(old.rotated().text())
     given = [an_answer() for _ in range(450)]
-    with Ledger.open(ledger_url, old, create=True) as ledger:
+    with Ledger.open(ledger_url, old, create=True, deadline=15.0) as ledger:
         for answer in given[:-1]:
             asyncio.run(ledger.record(answer))
         asyncio.run(ledger.feedback([a_feedback("orphan"), a_feedback(given[0].card_ids[0])]))

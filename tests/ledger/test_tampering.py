@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 def _fill(url: str, keyring: Keyring) -> list[Head]:
     """Two tenants, every kind of row, a purge behind it; and the heads at its end."""
-    with Ledger.open(url, keyring, create=True) as ledger:
+    with Ledger.open(url, keyring, create=True, deadline=15.0) as ledger:
         for tenant in ("north", "south"):
             old, *new = [answer(tenant=tenant, scores=(score(), score(model="b"))) for _ in range(5)]
             gone = answer(tenant=tenant, recorded_at=AT - HOUR)
@@ -106,7 +106,7 @@ def test_a_chain_that_was_wiped_never_begins_again(ledger_url: str, keyring: Key
     assert None not in found.values()
     assert found.keys() >= {"north", "south"}
     assert found.get("") == (None if mark == "kept" else "the mark that its chains have begun is missing")
-    with Ledger.open(ledger_url, keyring, create=True) as ledger:
+    with Ledger.open(ledger_url, keyring, create=True, deadline=15.0) as ledger:
         write(ledger, answer(tenant="north"), answer(tenant="south"))
         again = {verdict.tenant: verdict.broken for verdict in ledger.verify()}
         assert None not in again.values()
@@ -142,7 +142,7 @@ def test_a_tail_cut_off_shows_only_against_an_anchored_head(ledger: Ledger, keyr
 def test_a_history_written_anew_shows_against_an_anchored_head(sqlite_url: str, keyring: Keyring) -> None:
     heads = _fill(sqlite_url, keyring)
     Path(sqlite_url.removeprefix("sqlite:///")).unlink()
-    with Ledger.open(sqlite_url, keyring, create=True) as ledger:
+    with Ledger.open(sqlite_url, keyring, create=True, deadline=15.0) as ledger:
         assert [verdict.broken for verdict in ledger.verify(heads)] == [
             "the anchored head knows this chain, the ledger does not"
         ] * 2
@@ -179,7 +179,7 @@ def test_another_ledgers_key_is_told_from_an_altered_mark(ledger: Ledger, ledger
 def test_text_that_is_none_is_found_at_its_place(
     sqlite_url: str, keyring: Keyring, change: str, place: int, why: str
 ) -> None:
-    with Ledger.open(sqlite_url, keyring, create=True) as ledger:
+    with Ledger.open(sqlite_url, keyring, create=True, deadline=15.0) as ledger:
         write(ledger, *[answer() for _ in range(3)])
         with _intruder(sqlite_url) as database:
             database.execute(text(change))

@@ -88,7 +88,7 @@ def main() -> None:
     from tests.cdshooks.desk import PATH, site
 
     with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger.open(f"sqlite:///{folder}/ledger.sqlite", Keyring.generate(), create=True)
+        ledger = Ledger.open(f"sqlite:///{folder}/ledger.sqlite", Keyring.generate(), create=True, deadline=15.0)
         print(json.dumps(asyncio.run(grown_by(create_app(site(), ledger), sys.stdin.buffer.read(), PATH))))
         ledger.close()
 

@@ -15,7 +15,7 @@ PATIENT = f"{BASE}|Patient/patient-7"
 
 @contextmanager
 def kept(clinic: Clinic, folder: Path) -> Iterator[Ledger]:
-    opened = Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", Keyring.generate(), create=True)
+    opened = Ledger.open(f"sqlite:///{folder / 'ledger.sqlite'}", Keyring.generate(), create=True, deadline=15.0)
     clinic.state.ledger = opened
     yield opened
     opened.close()
