@@ -151,7 +151,7 @@ class App:
         )
         self.ledger_path = folder / "ledger.sqlite"
         shutil.copy(empty, self.ledger_path)
-        self.ledger = Ledger.open(f"sqlite:///{self.ledger_path}", KEYRING, deadline=15.0)
+        self.ledger = Ledger.open(f"sqlite:///{self.ledger_path}", KEYRING)
         self.app = create_app(self.site, self.ledger, clock=lambda: self.now)
         self.door = KnownDoor(launch, by_cookie=by_cookie)
         self.app.router.routes[:0] = smart_app(self.app.state.bedside, self.door, note)  # before the real door's
