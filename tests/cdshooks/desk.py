@@ -55,7 +55,7 @@ class Desk:
         self.site = served
         self.database = folder / "ledger.sqlite"
         shutil.copy(empty, self.database)
-        self.ledger = Ledger.open(f"sqlite:///{self.database}", KEYRING, deadline=15.0)
+        self.ledger = Ledger.open(f"sqlite:///{self.database}", KEYRING)
         self.app = create_app(served, self.ledger, demo=demo, clock=lambda: self.now, trust=trust, keys=keys)
         self.http = TestClient(
             self.app, base_url="http://localhost", follow_redirects=False, raise_server_exceptions=False
