@@ -110,6 +110,10 @@ class Checkpoint:
         """Every file is there, or will never be: the journal is part of the record from now on."""
         self.record.state, self.record.ended = state, when
         self.save()
+        self.drop_journal()
+
+    def drop_journal(self) -> None:
+        """Also when an earlier process ended between the two steps of `end`."""
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def forget_status(self) -> None:

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from cds.bulk.kickoff import ExportRequest
 from cds.bulk.plan import Entry, Kept
 
 _PROGRESS = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%")
 _TOLD_HEADERS = ("content-location", "content-type", "date", "retry-after", "preference-applied")
+
+
+class _Named(Struct, frozen=True, rename="camel"):
+    """The members of a line that say what happened to which export."""
+
+    export_id: str
+    event_id: str
 
 
 class EventLog:
@@ -34,6 +42,13 @@ class EventLog:
             os.write(descriptor, msgspec.json.encode(line) + b"\n")
         finally:
             os.close(descriptor)
+
+    def tells(self, event: str) -> bool:
+        """Whether the log has such an event of this export; a line that a power cut tore tells nothing."""
+        if not self._path.exists():
+            return False
+        with self._path.open("rb") as lines:
+            return any(_is_event(line, event, self._id) for line in lines)
 
     def kickoff(self, base: str, request: ExportRequest, headers: Mapping[str, str], error: str | None = None) -> None:
         self.write(
@@ -77,6 +92,16 @@ class EventLog:
     def export_complete(self, files: int, resources: int, size: int, milliseconds: int) -> None:
         self.write("export_complete", files=files, resources=resources, bytes=size, attachments=0,
                    duration=milliseconds)  # fmt: skip
+
+
+def _is_event(line: bytes, event: str, export_id: str) -> bool:
+    if event.encode() not in line:
+        return False
+    try:
+        found = msgspec.json.decode(line, type=_Named)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return (found.event_id, found.export_id) == (event, export_id)
 
 
 def bare(text: str) -> str:

@@ -68,12 +68,13 @@ class Run:
         record = self.book.record
         if record.state == "complete":
             self._refuse_lost()
+            self.book.drop_journal()
         else:
             await self._gather(at_once, record.began + deadline, tell)
             self._raise_faults()
             record.severities = severities(self.book.folder, self.plan.entries)
             self.book.end("complete", self.pace.clock())
-            self._log_end()
+        self._log_end()
         warnings = await self._tidy(keep=keep)
         return exported(self.book, warnings)
 
@@ -187,6 +188,9 @@ class Run:
         raise ExportFailed("\n".join([*told, *([f"and {more} files more"] if more else [])]))
 
     def _log_end(self) -> None:
+        """Once: whatever ended an earlier run just after its record said "complete" may have kept it from the log."""
+        if self.log.tells("export_complete"):
+            return
         record = self.book.record
         kept = [one.kept for one in record.files if one.kept is not None]
         took = ((record.ended or record.began) - record.began) / timedelta(milliseconds=1)

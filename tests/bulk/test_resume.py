@@ -173,3 +173,18 @@ def test_a_complete_export_that_lost_a_file_is_told(halfway: BulkDouble, out: Pa
     (out / "Patient.0003.ndjson").unlink()
     with pytest.raises(ExportFailed, match=r"Patient\.0003\.ndjson of this complete export is gone"):
         fetched(halfway, out)
+
+
+@pytest.mark.proves("B26", "ended just after the record said complete: the next run says the end in the log, once")
+def test_the_log_tells_the_end_once_wherever_a_run_ended(halfway: BulkDouble, out: Path) -> None:
+    fetched(halfway, out)
+    log = out / "log.ndjson"
+    lines = [line for line in log.read_bytes().splitlines(keepends=True) if b"export_complete" not in line]
+    log.write_bytes(b"".join(lines) + b'{"exportId":"torn","eventId":"export_complete"\n')
+    (out / "finished.ndjson").write_bytes(b"")
+    for _ in range(3):
+        fetched(halfway, out)
+        told = [line for line in log.read_bytes().splitlines() if b"export_complete" in line]
+        assert len(told) == 2
+        assert msgspec.json.decode(told[1])["eventDetail"]["files"] == 6
+        assert not (out / "finished.ndjson").exists()
