@@ -193,8 +193,6 @@ def _score(deployed: Deployed, chart: Chart, said: Answer) -> None:
             raise  # whose data, and whether there are any, is every model's matter
         except ModelFailed as fault:
             said.failed[model.id] = fault
-        except Exception as fault:  # noqa: BLE001 - as in `answer`
-            said.failed[model.id] = ModelFailed(f"{model.id} failed with {type(fault).__name__}", model.id, fault)
 
 
 def _digest(call: Call) -> str:

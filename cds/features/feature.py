@@ -58,6 +58,9 @@ class Reading(Struct, Generic[V], frozen=True, tag="reading", omit_defaults=True
     written: str = ""
     """The date as it was written, where it is less than an instant: "May 2021"."""
 
+    def __post_init__(self) -> None:
+        _zoned(self.when)
+
     @property
     def date(self) -> str:
         """The date for a person, no more precise than it was written: 3 May 2021, May 2021, 2021."""
@@ -74,10 +77,19 @@ class Missing(Struct, frozen=True, tag="missing", omit_defaults=True):
     notes: tuple[str, ...] = ()
     written: str = ""
 
+    def __post_init__(self) -> None:
+        _zoned(self.when)
+
     @property
     def date(self) -> str:
         """As Reading.date."""
         return self.written or day_text(self.when)
+
+
+def _zoned(when: datetime | None) -> None:
+    """An instant without a zone is another one on every machine: no answer is dated by it."""
+    if when is not None and when.tzinfo is None:
+        raise TypeError("an answer's `when` needs a time zone: datetime(2026, 11, 22, tzinfo=UTC)")
 
 
 class Need(Struct, frozen=True):

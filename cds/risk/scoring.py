@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from cds.errors import BedsideError, ModelFailed
@@ -17,24 +18,33 @@ def score(model: RiskModel, charts: Iterable[Chart], at: datetime) -> Iterator[O
     Raises DataUnavailable when a required need could not be read, ModelFailed when the model breaks.
     """
     for chart in charts:
-        yield score_row(model, model.predictors.read(chart, at))
+        with _strangers(model):
+            row = model.predictors.read(chart, at)
+        yield score_row(model, row)
 
 
 def score_row(model: RiskModel, row: Predictors) -> Outcome:
     """Score a row that was read before: the door's second half, where replay enters."""
-    try:
+    with _strangers(model):
         refusal = model.refuse(row)
         cautions = tuple(dict.fromkeys((*model.cautions(row), *row.doubts())))
         if refusal is not None:
             return NotScored(model.id, model.version, row.at, row, refusal.reason, refusal.text, cautions)
         estimates = tuple(model.predict(row))
+        _guard(model, estimates)
+    return Risk(model.id, model.version, row.at, row, estimates, cautions)
+
+
+@contextmanager
+def _strangers(model: RiskModel) -> Iterator[None]:
+    """A model and its features are a stranger's code: whatever they raise becomes one error of ours."""
+    try:
+        yield
     except BedsideError:
         raise
-    except Exception as error:  # noqa: BLE001 - a model is a stranger's code: whatever it raises becomes one error of ours
+    except Exception as error:  # noqa: BLE001 - see above
         # The cause's text may hold a patient's value, so only its kind is passed on.
         raise ModelFailed(f"{model.id} failed with {type(error).__name__}", model.id, error) from None
-    _guard(model, estimates)
-    return Risk(model.id, model.version, row.at, row, estimates, cautions)
 
 
 def _guard(model: RiskModel, numbers: tuple[Number, ...]) -> None:

@@ -1,13 +1,18 @@
 """The one door for scoring: what leaves it is a probability or a reason, and no patient's value is in an error."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cds import Estimate, NotScored, Risk
+from cds import Estimate, NotScored, Reading, Risk
+from cds.batch.answers import Rejected, answer
 from cds.errors import DataUnavailable, ModelFailed, SiteError
+from cds.features.feature import Feature
+from cds.fhir.chart import Chart
 from cds.risk.model_card import read_card
 from cds.risk.scoring import score, score_row
 from cds.risk.snapshot import estimates, read_snapshot, replay, snapshot
@@ -24,7 +29,7 @@ class Answering(Kfre4):
     answers: Sequence[float] = ()
 
     def predict(self, row: FourVariables) -> Sequence[Estimate]:
-        return [Estimate(self.card.outcome, 2, answer) for answer in self.answers]
+        return [Estimate(self.card.outcome, 2, one) for one in self.answers]
 
 
 class Talkative(Kfre4):
@@ -50,6 +55,33 @@ def test_a_failing_model_is_named_and_its_words_are_not_repeated() -> None:
     assert caught.value.__cause__ is None
 
 
+class Unzoned(Feature[Reading[int]]):
+    """Dates its answer as no other machine would read it."""
+
+    def read(self, chart: Chart, at: datetime) -> Reading[int]:
+        return Reading(1, when=datetime(2026, 1, 1))  # noqa: DTZ001 - what a site's own feature may do
+
+
+class Unreadable(Feature[Reading[int]]):
+    def read(self, chart: Chart, at: datetime) -> Reading[int]:
+        raise ValueError("Mrs Miller, born 1960")
+
+
+@pytest.mark.parametrize(("feature", "kind"), [(Unzoned(), "TypeError"), (Unreadable(), "ValueError")])
+def test_a_feature_that_fails_is_its_model_s_failure_and_ends_no_batch(feature: Feature[Any], kind: str) -> None:
+    class Row(FourVariables):
+        own = feature
+
+    class Own(Kfre4):
+        predictors = Row
+
+    own = Own.build(files("models.kfre"), KfreSettings(region="elsewhere"))
+    assert answer(own, chart(*SCORED), AT) == Rejected("failed", f"kfre-4 failed with {kind}")
+    with pytest.raises(ModelFailed) as caught:
+        list(score(own, [chart(*SCORED)], AT))
+    assert caught.value.where.startswith(f"{kind} at ")
+
+
 @pytest.mark.parametrize(
     "key", ["creatinine", "egfr", "uacr", "conditions", "procedures", "encounters", "dialysisLabs"]
 )
@@ -61,18 +93,18 @@ def test_what_was_not_read_is_not_absent(key: str) -> None:
 
 def test_one_outcome_a_chart_in_order() -> None:
     charts = [chart(*SCORED), chart(), chart(*SCORED, condition("icd10cm|N18.6"))]
-    assert [type(answer) for answer in score(model(), charts, AT)] == [Risk, NotScored, NotScored]
+    assert [type(told) for told in score(model(), charts, AT)] == [Risk, NotScored, NotScored]
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "told",
     [risk(*SCORED, creatinine(1.8, ago(200))), outcome(), outcome(*SCORED, condition("icd10cm|Z94.0", ago(9)))],
     ids=["risk", "nothing", "transplant"],
 )
-def test_a_recorded_outcome_replays_and_a_changed_one_is_told(answer: Risk | NotScored) -> None:
-    kept = read_snapshot(snapshot(answer, {}))
-    reason = answer.reason if isinstance(answer, NotScored) else None
-    assert replay(kept, model(), estimates(answer), reason) is None
+def test_a_recorded_outcome_replays_and_a_changed_one_is_told(told: Risk | NotScored) -> None:
+    kept = read_snapshot(snapshot(told, {}))
+    reason = told.reason if isinstance(told, NotScored) else None
+    assert replay(kept, model(), estimates(told), reason) is None
     assert replay(kept, model(), [{"horizon": 2, "probability": 0.5}], None) is not None
 
 
@@ -91,9 +123,9 @@ def test_a_card_that_is_not_whole_stops_the_start(text: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("value", ["<20", ">300"])
 def test_a_replay_that_lost_its_bound_is_another_answer(value: str) -> None:
-    answer = risk(creatinine(2.9, ago(30)), acr(value, ago(30)))
-    kept = read_snapshot(snapshot(answer, model().recorded_settings))
-    recorded = estimates(answer)
+    bounded = risk(creatinine(2.9, ago(30)), acr(value, ago(30)))
+    kept = read_snapshot(snapshot(bounded, model().recorded_settings))
+    recorded = estimates(bounded)
     assert replay(kept, model(), recorded, None) is None
     exact = [{name: told for name, told in one.items() if name != "bound"} for one in recorded]
     difference = replay(kept, model(), exact, None)
