@@ -3,12 +3,13 @@
 import ipaddress
 import os
 import tomllib
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cds.errors import SiteError
 
@@ -18,6 +19,7 @@ _PREFIX = "BEDSIDE_"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NO_SETTINGS = frozenset(f"{_PREFIX}{name}" for name in ("BENCH_LEDGER", "TEST_DATA", "PROOF", "LEDGER_PASSWORD"))
 """Variables with our prefix that the benchmarks, the tests and compose.yaml read, and no site sets."""
+_site_toml_read: ContextVar[dict[str, Any]] = ContextVar("site.toml", default={})  # noqa: B039 - never changed
 
 
 class Settings(BaseSettings):
@@ -119,27 +121,34 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes all of them by name
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings  # a variable wins over site.toml and over the command line's defaults
+        # What was said on the command line wins over a variable, and that over site.toml.
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _site_toml_read.get())
 
 
 def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
-    """Settings from `folder`/site.toml, when there is one, and the environment; `overrides` (None: not given) win.
+    """Settings from `folder`/site.toml, when there is one, and the environment, which wins over the file.
+
+    `overrides` (None: not given) win over both: of a table, the whole table.
 
     Raises SiteError that names the key at fault.
     """
     _refuse_unknown_variables()
     given = {name: value for name, value in overrides.items() if value is not None}
+    read = {name: value for name, value in _site_toml(folder).items() if name not in given}
+    token = _site_toml_read.set(read)
     try:
-        return Settings(**{**_site_toml(folder), **given})
+        return Settings(**given)
     except ValidationError as error:
         faults = "; ".join(map(_fault, error.errors(include_input=False)))
         raise SiteError(f"site.toml or BEDSIDE_*: {faults}") from None
+    finally:
+        _site_toml_read.reset(token)
 
 
 def _fault(fault: Any) -> str:

@@ -85,7 +85,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test fails the run: a tool that .ci/run forgot must not turn a test into silence."""
     if hasattr(session.config, "workerinput"):
         return  # only the process that gathers all workers' reports can judge
-    if _proving():
+    if _proving() and _whole(session.config):
         _write_proof(session)
     if os.environ.get("CI") and exitstatus == pytest.ExitCode.OK and (skips := _forbidden_skips(session)):
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -93,6 +93,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             reporter.section("skipped in CI, which is a failure", red=True)
             reporter.write_line("\n".join(skips))
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _whole(config: pytest.Config) -> bool:
+    """Whether no campaign was left out: the table would forget it."""
+    return config.args == config.getini("testpaths") and not config.option.keyword
 
 
 def _write_proof(session: pytest.Session) -> None:

@@ -102,7 +102,12 @@ class Finish:
             "codes": plan.vocabulary,
             "reads": plan.reads,
             "code": plan.code,
-            "export": {"transaction_time": plan.export.as_of, "errors": plan.export.errors},
+            "export": {
+                "transaction_time": plan.export.as_of,
+                "errors": plan.export.errors,
+                "narrowed": list(dict.fromkeys(one for part in plan.export.asked if part for one in part.narrowed)),
+                "not_found": self._not_found(ranges),
+            },
             "inputs": inputs,
             "ignored": list(plan.export.ignored),
             "lines": {"in": sum(lines), "kept": sum(told.kept for told in ranges), "rejected": in_scan + in_shards},
@@ -112,6 +117,11 @@ class Finish:
             "prior": plan.prior,
             "outputs": {name: {"bytes": one.bytes, "sha256": one.sha256} for name, one in outputs.items()},
         }
+
+    def _not_found(self, ranges: list[RangeTold]) -> list[str]:
+        """Types that the models read and of which there was nothing they read; of changes, that says nothing."""
+        found = {kind for told in ranges for kind in told.kinds}
+        return [] if self._plan.prior is not None else [kind for kind in self._plan.types if kind not in found]
 
     def close(self, report: dict[str, Any], replaced: list[tuple[str, str]]) -> None:
         """Move the charts into their place, write run.json last, and clear away what was in between."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct, json
 
+from cds.batch.asked import refuse_unasked
 from cds.batch.durable import write_durably
 from cds.batch.prefilter import Engine
 from cds.batch.scorers import Scorers
@@ -50,6 +51,8 @@ class Plan(Struct, frozen=True):
     code: str
     """A digest of the code that scores."""
     export: Export
+    types: tuple[str, ...]
+    """Types of resources that the models read."""
     shards: int
     engine: Engine
     prior: str | None = None
@@ -72,8 +75,9 @@ def planned(
 ) -> Plan:
     """A plan for scoring an export; `shards` is the prior run's number where there is one.
 
-    Raises RequestError when `at` has no time zone.
+    Raises RequestError when `at` has no time zone, or when the export was not asked for all that the models read.
     """
+    refuse_unasked(export.asked, scorers.needs, scorers.vocabulary, changes=prior is not None)
     return Plan(
         bedside=version("bedside"),
         at=with_zone(at).replace(microsecond=0),
@@ -82,6 +86,7 @@ def planned(
         reads=scorers.reads,
         code=scorers.code,
         export=export,
+        types=tuple(dict.fromkeys(need.resource_type for need in scorers.needs)),
         shards=shards or shards_for(export.length),
         engine=engine,
         prior=prior,

@@ -29,6 +29,8 @@ class Scanned(Struct):
     rejects: list[Reject] = field(default_factory=list)
     replaced: list[tuple[str, str]] = field(default_factory=list)
     """Ids of patients whose record was replaced, each with the id of the record that stands for it."""
+    kinds: set[str] = field(default_factory=set)
+    """Types of resources of which something was kept."""
     names: bytes = b""
     """Of an export of changes: every resource of the types that are read, as `named`, whether or not it was kept."""
 
@@ -103,6 +105,7 @@ class Scanner:
         if resource.resource_type == "Patient":
             found.replaced += [(replaced, str(resource.id)) for replaced in replaced_by(resource, self._bases)]
         found.kept += 1
+        found.kinds.add(str(resource.resource_type))
         kept = framed(owner, line, condensed(resource))
         if shard in parts:
             parts[shard].append(kept)

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import fsspec
 from msgspec import Struct
 
+from cds.batch.asked import Asked
 from cds.batch.lines import Block, File, blocks, packed_blocks
 from cds.errors import ExportUnreadable
 
@@ -81,6 +82,8 @@ class Export(Struct, frozen=True):
     """Issues of severity error or fatal that the server reported of its own export, by severity."""
     as_of: str | None = None
     """The server's transactionTime."""
+    asked: tuple[Asked | None, ...] = (None,)
+    """What each place was asked for; None where nobody recorded it."""
 
     @property
     def length(self) -> int:

@@ -52,7 +52,7 @@ def score(
     earlier = None if prior is None else Path(prior).resolve()
     before = run_before(earlier, at)
     plan = planned(
-        models(), find_export(places), at, engine=prefilter,
+        models(), find_export(places, changes=earlier is not None), at, engine=prefilter,
         shards=before["shards"] if before else None, prior=None if earlier is None else str(earlier),
     )  # fmt: skip
     return score_on_spark(plan, models, Path(out), session=spark, resume=resume)

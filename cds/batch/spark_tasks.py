@@ -87,7 +87,7 @@ class Scan(_Task):
 
     def _scanned(self, number: int) -> Batches:
         found = self.stages.scan(number)
-        told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
+        told = RangeTold(found.lines, found.kept, found.rejects, found.replaced, found.kinds)
         first: list[Row] = [(TOLD, number, json.encode(told), b"")]
         if found.names:
             first.append((NAMES, number, None, found.names))

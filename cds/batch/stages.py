@@ -35,6 +35,7 @@ class RangeTold(Struct):
     kept: int
     rejects: list[Reject]
     replaced: list[tuple[str, str]]
+    kinds: set[str]
 
 
 class ShardTold(Struct):
@@ -163,7 +164,7 @@ class LocalStages(Stages):
 
     def scan_to_disk(self, number: int) -> None:
         found = self.scan(number)
-        told = RangeTold(found.lines, found.kept, found.rejects, found.replaced)
+        told = RangeTold(found.lines, found.kept, found.rejects, found.replaced, found.kinds)
         blocks = joined(BLOCKS, found.shards, self.plan.shards)
         write_sections(self._work.range(number), told, {**blocks, NAMES: found.names})
 

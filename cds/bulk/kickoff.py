@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -33,6 +33,8 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: datetime | None = None
     until: datetime | None = None
     type_filters: tuple[str, ...] = ()
+    codes: dict[str, tuple[str, ...]] = {}
+    """Search tokens by the type of which only these codes are asked for: each becomes a `_typeFilter` too."""
     elements: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     """References as Patient/ID; only a POST may name them."""
@@ -58,7 +60,7 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def parameters(self) -> list[tuple[str, str]]:
         """The operation's parameters by name. A comma inside a filter stays one value: it is escaped once more."""
-        filters = tuple(one.replace(",", "%2C") for one in self.type_filters)
+        filters = tuple(one.replace(",", "%2C") for one in (*self.type_filters, *self._code_filters()))
         found: list[tuple[str, str]] = []
         for name, values in (
             ("_type", self.types), ("_typeFilter", filters), ("_elements", self.elements),
@@ -72,14 +74,22 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
         }  # fmt: skip
         return [*found, *((name, value) for name, value in single.items() if value)]
 
+    def _code_filters(self) -> Iterator[str]:
+        for kind, tokens in self.codes.items():
+            yield f"{kind}?code={','.join(quote(token, safe=':/') for token in tokens)}"
+
     def digest(self) -> str:
         """The same for the same request, and nothing of it can be read there."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     def told(self) -> dict[str, Any]:
-        """What may be kept and logged: patients by their number, and of a filter no value, which may name one."""
+        """What may be kept and logged: patients by their number, and of a filter no value, which may name one.
+
+        Codes name nobody: from them a later command tells whether the export holds what it reads.
+        """
         shown = [[name, _names(value) if name == "_typeFilter" else value] for name, value in self.parameters()]
-        return {"level": self.level, "group": self.group, "parameters": shown, "patients": len(self.patients)}
+        said = {"level": self.level, "group": self.group, "parameters": shown, "patients": len(self.patients)}
+        return {**said, "codes": self.codes} if self.codes else said
 
     def path(self) -> str:
         return {"patient": "Patient/$export", "system": "$export", "group": f"Group/{self.group}/$export"}[self.level]

@@ -18,6 +18,7 @@ from cds.cli.common import (
     read_export,
     spool_folder,
     tell_rejects,
+    told,
 )
 from cds.cli.keys import own_keys
 from cds.errors import BedsideError
@@ -108,7 +109,8 @@ def _print_codes(site: Site, file: Path) -> None:
     """Codes by count: what each maps to, and the units that are refused."""
     mapped: Counter[tuple[str, str, str]] = Counter()
     refused: Counter[tuple[str, str]] = Counter()
-    gathered = read_export([file])
+    with told():
+        gathered = read_export([file])
     for located in gathered.patients.values():
         for resource, _ in located:
             for name, code, unit_refused in _seen(site, resource):

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cds.batch.documents import STANDARD_INPUT
 from cds.batch.gather import Gathered, gather
+from cds.batch.recorded import recorded
 from cds.errors import BedsideError, RequestError, RunUnusable, SiteError, UnsafeToServe, UnsafeToWrite
 from cds.ledger import Keyring, Ledger
 from cds.settings import Settings
@@ -29,7 +30,10 @@ RegionOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one line each.")]
 AtOption = Annotated[
-    str | None, typer.Option("--at", help="As of this day or instant (2026-11-22, 2026-11-22T14:02:00Z). Default: now.")
+    str | None,
+    typer.Option(
+        "--at", help="As of a day's end in UTC (2026-11-22), or an instant (2026-11-22T14:02:00Z). Default: now."
+    ),
 ]
 
 # What a chart says is printed as it stands: neither its [brackets] nor its :colons: are ours to read.
@@ -71,7 +75,9 @@ def instant(text: str | None, option: str = "--at", *, day: time = time.max) -> 
         stop(USAGE, f"{option} {text}: the year lies between 1900 and 2200")
     if len(text) <= len("2026-11-22"):
         return datetime.combine(moment.date(), day, UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        stop(USAGE, f"{option} {text}: an instant needs its offset, as {text}Z or {text}+01:00")
+    return moment
 
 
 def since_option(text: str | None) -> datetime | None:
@@ -90,19 +96,19 @@ def demo_folder() -> Path:
 
 
 def open_ledger(settings: Settings, *, demo: bool = False, serving: bool = False) -> Ledger:
-    """The site's ledger. Raises SiteError when its key is not set or its tables are not up to date.
+    """The site's ledger, or the demo's own. Raises SiteError when the key is not set or the tables are not up to date.
 
     Only a server has a spool: a command that meets an outage ends, and leaves the spool to the servers.
     """
     spool = spool_folder(settings) if serving else None
-    if demo and settings.ledger is None:
+    if demo:  # whatever the site's own is: made-up patients in it could never be taken out again
         folder = demo_folder()
         keyring = Keyring.from_file(folder / "demo.key", create=True)
-        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True, spool=spool)
+        return Ledger.open(f"sqlite:///{folder / 'demo.sqlite'}", keyring, create=True)
     if settings.ledger_key is None:
         raise SiteError("BEDSIDE_LEDGER_KEY is not set: `bedside ledger key` makes one")
     keyring = Keyring.parse(settings.ledger_key.get_secret_value())
-    return Ledger.open(ledger_url(settings), keyring, create=demo, spool=spool)
+    return Ledger.open(ledger_url(settings), keyring, spool=spool)
 
 
 def spool_folder(settings: Settings) -> Path | None:
@@ -121,6 +127,8 @@ def read_export(files: Sequence[Path]) -> Gathered:
     for file in files:
         if not file.exists() and file != STANDARD_INPUT:
             stop(USAGE, f"{file}: there is no such file or folder")
+        if file.is_dir():
+            recorded(str(file))
         if packed := [file] if file.suffix == ".gz" else sorted(file.glob("*.gz")) if file.is_dir() else []:
             stop(USAGE, f"{packed[0]}: packed files are read with `bedside score … --out`; here, unpack them first")
     gathered = gather(files)

@@ -38,7 +38,7 @@ def export_files(
     group: Annotated[str | None, _option("--group", "The patients of this Group (its id).")] = None,
     patient_level: Annotated[bool, _flag("--patient-level", "All patients. The default.")] = False,
     system: Annotated[bool, _flag("--system", "All that the server has.")] = False,
-    models: Annotated[str, typer.Option("--models", help="Models whose types to fetch, as kfre-4,kfre-8.")] = "kfre-4",
+    models: Annotated[str, typer.Option("--models", help="Models to fetch the types of, as kfre-4,meld-3.")] = "kfre-4",
     types: Annotated[Words, _option("--type", "A resource type, instead of the models'; may be repeated.")] = None,
     since: Annotated[str | None, _option("--since", "Changed since a day, an instant, or an export's folder.")] = None,
     until: Annotated[str | None, _option("--until", "What changed before: a day or an instant.")] = None,

@@ -10,7 +10,7 @@ from cds.bulk.kickoff import Level
 from cds.cli.common import instant, since_option
 from cds.errors import RequestError
 from cds.features.feature import Need
-from cds.features.needs import bulk_filters, bulk_types, union
+from cds.features.needs import bulk_codes, bulk_types, union
 from cds.settings import read_settings
 from cds.site import Site, load_site
 
@@ -32,11 +32,11 @@ def asked_for(
     found = load_site(site, read_settings(site))
     needs = _needs(found, models)
     wanted = [one for text in types or () for one in text.split(",") if one]
-    derived = bulk_filters(needs, found.vocabulary) if filter_codes else ()
+    codes = bulk_codes(needs, found.vocabulary) if filter_codes else {}
     request = ExportRequest(
         types=tuple(dict.fromkeys(wanted)) or bulk_types(needs), level=level, group=group, since=_since(since),
-        until=instant(until, "--until") if until else None, type_filters=(*(filters or ()), *derived),
-        patients=_patients(patients), **rest,
+        until=instant(until, "--until") if until else None, type_filters=tuple(filters or ()),
+        codes={kind: tokens for kind, tokens in codes.items() if tokens}, patients=_patients(patients), **rest,
     )  # fmt: skip
     request.check()
     return request

@@ -14,17 +14,18 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cds.batch.finding import find_export, is_ndjson
+from cds.batch.finding import find_export
 from cds.batch.finish import SCORES
 from cds.batch.local import Progress as Told
 from cds.batch.local import Stage, run_before, score_export
+from cds.batch.places import is_ndjson
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.sources import RANGE_BYTES, Export
 from cds.cli.common import REJECTS, err, out, stop, told
 from cds.cli.export import fetch_export
 from cds.cli.noting import note_done
-from cds.errors import RequestError
+from cds.errors import BedsideError, RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
 
@@ -55,10 +56,15 @@ def score_population(
             recipe(), export, at, engine=prefilter,
             shards=before["shards"] if before else None, prior=str(prior.resolve()) if prior else None,
         )  # fmt: skip
+        begun = {"folder": str(folder.resolve()), "state": "begins"}
+        note_done(settings, "batch-run", begun)  # a ledger that is not ready is told before hours are spent
         with _progress(quiet=as_json) as progress:
             report = _scored(plan, recipe, folder, workers, spark, resume, progress)
-        note_done(settings, "batch-run", _noted(report, folder))
-    _tell(report, folder, as_json)
+    clean = _tell(report, folder, as_json)
+    with told():
+        _note_end(settings, report, folder)
+    if not clean:
+        raise typer.Exit(REJECTS)
 
 
 def _scored(
@@ -147,10 +153,26 @@ def _noted(report: dict[str, Any], folder: Path) -> dict[str, str]:
     digests = {name: output["sha256"] for name, output in report["outputs"].items()}
     models = ", ".join(f"{model['id']} {model['version']}" for model in report["models"])
     counts = {"patients": str(report["patients"]), "scored": str(sum(o["scored"] for o in report["outcomes"].values()))}
-    return {"folder": str(folder.resolve()), "at": report["at"], "models": models, **counts, **digests}
+    return {
+        "folder": str(folder.resolve()),
+        "state": "ended",
+        "at": report["at"],
+        "models": models,
+        **counts,
+        **digests,
+    }
 
 
-def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:
+def _note_end(settings: Settings, report: dict[str, Any], folder: Path) -> None:
+    try:
+        note_done(settings, "batch-run", _noted(report, folder))
+    except BedsideError as fault:
+        fault.message += f". {folder} is whole, and not in the ledger: the same command with --resume records it"
+        raise
+
+
+def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> bool:
+    """Returns whether there was nothing to reject, nor anything that the export lacks."""
     rejected = report["lines"]["rejected"] + sum(sum(o["rejected"].values()) for o in report["outcomes"].values())
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
@@ -159,8 +181,7 @@ def _tell(report: dict[str, Any], folder: Path, as_json: bool) -> None:
     if errors := report["export"]["errors"]:
         told_of = ", ".join(f"{count} {severity}" for severity, count in sorted(errors.items()))
         err.print(f"the server reported of its own export: {told_of}; what it left out, nobody was scored from")
-    if rejected or errors:
-        raise typer.Exit(REJECTS)
+    return not (rejected or errors)
 
 
 def _print(report: dict[str, Any], folder: Path) -> None:
@@ -176,6 +197,13 @@ def _print(report: dict[str, Any], folder: Path) -> None:
     out.print(table)
     if report["ignored"]:
         err.print(f"not read, for it is no NDJSON: {', '.join(report['ignored'])}")
+    if narrowed := report["export"]["narrowed"]:
+        err.print(f"the export was asked for less by {', '.join(narrowed)}: what that left out, nobody was scored from")
+    if lacking := report["export"]["not_found"]:
+        err.print(
+            f"nothing that these models read was found of {', '.join(lacking)}: if the export left that out, the "
+            "scores rest on less than there is"
+        )
     if report["lines"]["rejected"]:
         err.print(f"{report['lines']['rejected']} lines were rejected: {folder / 'rejects.ndjson'} says which and why")
     spent = report["seconds"]

@@ -11,8 +11,10 @@ import typer
 from rich.table import Table
 
 from cds.batch.answers import Answer, Rejected, answer
+from cds.batch.asked import refuse_unasked
 from cds.batch.gather import Gathered
 from cds.batch.prefilter import Engine
+from cds.batch.recorded import asked_in
 from cds.cli.common import (
     REJECTS,
     USAGE,
@@ -28,6 +30,7 @@ from cds.cli.common import (
     told,
 )  # fmt: skip
 from cds.cli.population import score_population
+from cds.features.needs import union
 from cds.risk.estimate import NotScored, Outcome
 from cds.risk.model import RiskModel
 from cds.risk.snapshot import estimates, inputs
@@ -64,7 +67,10 @@ def score_files(
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Of a server's URL: it asks for no token.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Score every patient of an export. Exit code 3 when something had to be rejected."""
+    """Score every patient of an export.
+
+    Exit codes: 0, 1 failed, 2 usage, 3 when something was rejected or the server reported errors in its export.
+    """
     names = tuple(dict.fromkeys(name.strip() for given in models or ["kfre-4"] for name in given.split(",")))
     with told():
         settings = read_settings(site, region=region, default_stage="live")
@@ -78,7 +84,9 @@ def score_files(
         return
     if resume or prior or workers or engine != "local" or prefilter != "aho" or no_auth:
         stop(USAGE, "--resume, --prior, --workers, --engine, --prefilter and --no-auth go with --out")
-    gathered = read_export([Path(file) for file in files])
+    with told():
+        refuse_unasked(asked_in(files), union(n for m in chosen for n in m.predictors.needs()), found.vocabulary)
+        gathered = read_export([Path(file) for file in files])
     lines = list(_lines(gathered, found, chosen, instant(at)))
     if json:
         for line in lines:

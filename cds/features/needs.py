@@ -64,13 +64,11 @@ def bulk_types(needs: Iterable[Need]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(need.resource_type for need in needs), *included]))
 
 
-def bulk_filters(needs: Iterable[Need], vocabulary: Vocabulary) -> tuple[str, ...]:
-    """The `_typeFilter` values of a bulk export: the codes that are read of each type, unless all of it is read."""
+def bulk_codes(needs: Iterable[Need], vocabulary: Vocabulary) -> dict[str, tuple[str, ...] | None]:
+    """By type the search tokens of all codes that are read of it; None for a type of which all is read."""
     tokens: dict[str, dict[str, None] | None] = {}
     for need in needs:
         found = [token for codes in need.codes for token in vocabulary.tokens(codes)]
         known = tokens.setdefault(need.resource_type, {})
         tokens[need.resource_type] = None if known is None or not found else known | dict.fromkeys(found)
-    return tuple(
-        f"{kind}?code={','.join(quote(token, safe=':/') for token in found)}" for kind, found in tokens.items() if found
-    )
+    return {kind: None if found is None else tuple(found) for kind, found in tokens.items()}

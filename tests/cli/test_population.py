@@ -32,7 +32,8 @@ def test_rejects_are_counted_and_end_with_3(tmp_path: Path) -> None:
     write(tmp_path / "in" / "x.ndjson", [*whole("a"), b"{2160-0}\n"])
     told = bedside("score", str(tmp_path / "in"), *REGION, "--out", str(tmp_path / "out"))
     assert told.returncode == 3
-    assert told.stderr == f"1 lines were rejected: {tmp_path / 'out' / 'rejects.ndjson'} says which and why\n"
+    last = told.stderr.splitlines()[-1]
+    assert last == f"1 lines were rejected: {tmp_path / 'out' / 'rejects.ndjson'} says which and why"
 
 
 def test_several_models_in_one_run(tmp_path: Path) -> None:
@@ -100,13 +101,22 @@ def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
     told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), "--json", **own)
     assert told.returncode == 0, told.stderr
     audited = bedside("audit", "export", **own)
-    [event] = [e for e in map(json.loads, audited.stdout.splitlines()) if "batch-run" in json.dumps(e)]
-    details = {d["type"]: d["valueString"] for entity in event["entity"] for d in entity["detail"]}
+    events = [e for e in map(json.loads, audited.stdout.splitlines()) if "batch-run" in json.dumps(e)]
+    begun, details = ({d["type"]: d["valueString"] for x in e["entity"] for d in x["detail"]} for e in events)
+    assert (begun["state"], details["state"]) == ("begins", "ended")
     report = json.loads(told.stdout)
     assert details["scores.parquet"] == report["outputs"]["scores.parquet"]["sha256"]
     assert (details["patients"], details["scored"], details["models"]) == ("12", "5", "kfre-4 1.0.0")
     assert not [row for row in ("refer-64m", "low-68f") if row in audited.stdout]
     assert bedside("audit", "verify", **own).returncode == 0
+
+
+def test_a_ledger_that_is_not_ready_is_told_before_anybody_is_scored(tmp_path: Path) -> None:
+    own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
+    told = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), **own)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "bedside ledger upgrade" in told.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.proves(

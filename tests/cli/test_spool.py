@@ -6,7 +6,7 @@ import pytest
 
 from cds.cli.common import open_ledger, spool_folder
 from cds.errors import SiteError
-from cds.ledger import Keyring
+from cds.ledger import Keyring, Ledger
 from cds.settings import read_settings
 from tests.cli.command import bedside
 
@@ -30,10 +30,10 @@ def test_a_server_without_a_folder_for_its_spool_does_not_start(tmp_path: Path) 
 
 def test_only_a_server_has_a_spool(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
-    settings = read_settings(
-        spool=folder, ledger=f"sqlite:///{tmp_path / 'l.db'}", ledger_key=Keyring.generate().text()
-    )
-    open_ledger(settings, demo=True).close()
+    url, keyring = f"sqlite:///{tmp_path / 'l.db'}", Keyring.generate()
+    settings = read_settings(spool=folder, ledger=url, ledger_key=keyring.text())
+    Ledger.open(url, keyring, create=True).close()
+    open_ledger(settings).close()
     assert not folder.exists()
     with open_ledger(settings, serving=True):
         assert len(list(folder.iterdir())) == 1

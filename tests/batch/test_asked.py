@@ -1,0 +1,131 @@
+"""An export holds what was asked for: what was not is no absence, and what changed is not everything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cds.batch.finding import find_export
+from cds.bulk.kickoff import ExportRequest
+from cds.cli.export_request import asked_for
+from cds.errors import RequestError
+from cds.site import SiteRecipe, recipe
+from tests.batch.runs import KFRE, plan, run, whole, write
+from tests.cli.command import bedside
+
+MELD: SiteRecipe = recipe(["meld-3"])
+BOTH: SiteRecipe = recipe(["kfre-4", "meld-3"], region="north-america")
+REGION = ("--region", "north-america", "--at", "2026-11-22")
+
+
+def asked(models: str = "kfre-4", *, codes: bool = False, types: list[str] | None = None, **more: Any) -> ExportRequest:
+    """What `bedside export` asks for with these options."""
+    options = {"since": None, "until": None, "filters": None, "patients": None, "rest": {}} | more
+    return asked_for(None, "patient", None, models, types, filter_codes=codes, **options)
+
+
+def exported(
+    folder: Path, request: ExportRequest, lines: list[Any] | None = None, when: str = "2026-11-22T10:00:00Z"
+) -> Path:
+    """A folder as `bedside export` leaves it."""
+    path = write(folder / "Patient.0001.ndjson", whole("a") if lines is None else lines)
+    kept = {"bytes": path.stat().st_size, "sha256": "", "lines": 1}
+    files = [{"name": path.name, "type": "ByPatient", "kept": kept}]
+    record = {"state": "complete", "files": files, "request": request.told(), "transaction_time": when}
+    (folder / "export.json").write_text(json.dumps(record))
+    (folder / "log.ndjson").write_text('{"eventId":"kickoff"}\n')
+    return folder
+
+
+@pytest.mark.proves(
+    "B1", "an export of one model's types is not scored by another that reads more: what lacks is named"
+)
+def test_types_that_were_not_asked_for_are_not_absent(tmp_path: Path) -> None:
+    folder = exported(tmp_path / "in", asked())
+    assert plan(folder).models[0].id == "kfre-4"
+    with pytest.raises(RequestError, match=r"not asked for MedicationRequest, MedicationStatement, Medication, which"):
+        plan(folder, of=BOTH)
+    assert plan(exported(tmp_path / "all", asked("kfre-4,meld-3")), of=BOTH).models[1].id == "meld-3"
+
+
+def test_what_one_export_lacks_another_may_bring(tmp_path: Path) -> None:
+    first = exported(tmp_path / "first", asked())
+    rest = exported(tmp_path / "rest", asked(types=["MedicationRequest", "MedicationStatement", "Medication"]), [])
+    unknown = write(tmp_path / "theirs" / "MedicationRequest.ndjson", [])
+    plan(first, rest, of=BOTH)
+    plan(first, unknown, of=BOTH)
+
+
+@pytest.mark.proves("B5", "an export of some codes is scored by models that read no others")
+def test_codes_that_were_not_asked_for_are_not_absent(tmp_path: Path) -> None:
+    narrow = exported(tmp_path / "narrow", asked(codes=True))
+    plan(narrow)
+    eight = recipe(["kfre-8"], region="north-america")
+    with pytest.raises(RequestError, match="some codes of Observation, and these models read others"):
+        plan(narrow, of=eight)
+    plan(exported(tmp_path / "wide", asked("kfre-8,kfre-4", codes=True)), of=eight)
+    plan(narrow, exported(tmp_path / "all", asked("kfre-8")), of=eight)
+
+
+def test_what_the_user_left_out_is_said(tmp_path: Path) -> None:
+    request = asked(filters=["Observation?status=final"], codes=False)
+    told = run(exported(tmp_path / "in", request), out=tmp_path / "out")["export"]
+    assert told["narrowed"] == ["_typeFilter=Observation?status=…"]
+    done = bedside("score", str(tmp_path / "in"), *REGION, "--out", str(tmp_path / "again"))
+    assert "the export was asked for less by _typeFilter=Observation?status=…: what that left out" in done.stderr
+
+
+def test_what_was_not_found_is_said_of_a_whole_export_and_not_of_changes(tmp_path: Path) -> None:
+    first = run(exported(tmp_path / "in", asked()), out=tmp_path / "out")["export"]
+    assert first["not_found"] == ["Condition", "Procedure", "Encounter"]
+    changes = exported(tmp_path / "more", asked(since="2026-11-22T09:00:00Z"), [])
+    assert run(changes, out=tmp_path / "next", prior=tmp_path / "out")["export"]["not_found"] == []
+
+
+def test_changes_alone_are_not_everything(tmp_path: Path) -> None:
+    changes = exported(tmp_path / "in", asked(since="2026-11-22T09:00:00Z"))
+    with pytest.raises(RequestError, match=r"only what changed since 2026-11-22T09:00:00\+00:00: give --prior"):
+        plan(changes)
+    plan(changes, exported(tmp_path / "all", asked()))
+    done = bedside("score", str(changes), *REGION)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "only what changed since" in done.stderr
+
+
+@pytest.mark.proves("B15", "changes that begin after the data of the run before end are refused: a night would be lost")
+def test_no_night_between_two_runs_is_lost(tmp_path: Path) -> None:
+    run(exported(tmp_path / "sunday", asked(), when="2026-11-21T02:00:00Z"), out=tmp_path / "out")
+    gap = exported(tmp_path / "tuesday", asked(since="2026-11-21T02:00:01Z"), [])
+    with pytest.raises(RequestError, match=r"what changed in between is in neither.*--since 2026-11-21T02:00:00Z"):
+        run(gap, out=tmp_path / "next", prior=tmp_path / "out")
+    assert not (tmp_path / "next" / "run.json").exists()
+    close = exported(tmp_path / "monday", asked(since="2026-11-21T02:00:00Z"), [])
+    assert run(close, out=tmp_path / "next", prior=tmp_path / "out")["patients"] == 1
+
+
+def test_an_export_without_a_word_of_what_was_asked_is_read_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.ndjson", whole("a"))
+    assert find_export([str(tmp_path / "in")]).asked == (None,)
+    assert run(tmp_path / "in", out=tmp_path / "out", of=MELD)["export"]["not_found"] != []
+
+
+def test_without_out_the_same_is_refused_and_the_record_is_no_data(tmp_path: Path) -> None:
+    folder = exported(tmp_path / "in", asked())
+    done = bedside("score", str(folder), *REGION)
+    assert (done.returncode, done.stderr) == (0, "")
+    other = bedside("score", str(folder), *REGION, "--models", "meld-3")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "was not asked for MedicationRequest" in other.stderr
+    checked = bedside("check", str(folder))
+    assert (checked.returncode, checked.stderr) == (0, "")
+    text = (folder / "export.json").read_text().replace('"complete"', '"running"')
+    (folder / "export.json").write_text(text)
+    for command in (("score", str(folder), *REGION), ("check", str(folder))):
+        half = bedside(*command)
+        assert (half.returncode, half.stdout) == (1, "")
+        assert "this export is not complete" in half.stderr
+
+
+def test_the_recipe_of_kfre_is_what_the_export_asks_for_by_default() -> None:
+    assert set(asked().types) == {need.resource_type for need in KFRE().needs}
