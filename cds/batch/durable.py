@@ -72,6 +72,14 @@ def clear_drafts(folder: Path, *names: str) -> None:
             draft.unlink(missing_ok=True)
 
 
+def made(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, with their names on the disk: what is written into it is not lost with it."""
+    absent = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    for one in absent:
+        settle(one.parent)
+
+
 def settle(folder: Path) -> None:
     """Bring a folder's names to the disk."""
     handle = os.open(folder, os.O_RDONLY)

@@ -37,6 +37,7 @@ class Finish:
 
     def outputs(self, ranges: list[RangeTold]) -> Mapping[str, Output]:
         """Write every output but run.json."""
+        clear_drafts(self._out, *OUTPUTS)  # those of a run that was killed here take as much room again
         told = {
             ASSESSMENTS: self._lines(ASSESSMENTS, self._sections("assessments")),
             RETRACTED: self._lines(RETRACTED, self._sections("retracted")),

@@ -12,6 +12,7 @@ from msgspec import MsgspecError, json
 
 from cds.batch.asked import refuse_gap
 from cds.batch.crew import Crew, crew
+from cds.batch.durable import made
 from cds.batch.finish import OUTPUTS, RUN, Finish
 from cds.batch.ownership import merged
 from cds.batch.plan import Plan, load, same_or_told, save, with_zone
@@ -75,6 +76,7 @@ def begin(plan: Plan, work: Work, resume: bool) -> Plan:
     if work.plan.exists():
         if not resume:
             raise RequestError(f"{work.folder.parent} holds an unfinished run: --resume goes on with it")
+        work.make()  # of a run that is resumed at its very end, a part has moved to its place
         return same_or_told(load(work.plan), plan)
     if there := [name for name in (*OUTPUTS, CHARTS) if (work.folder.parent / name).exists()]:
         raise RequestError(f"{work.folder.parent} holds {', '.join(there)} of another run: choose another folder")
@@ -132,6 +134,7 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
     done = finished(out)
     if done is None:
         return None
+    work.remove()  # what a kill after the run's last step left
     if not resume:
         raise RequestError(f"{out} holds a finished run: choose another folder")
     inputs = [(file["file"], file["sha256"]) for file in done["inputs"]]
@@ -139,7 +142,6 @@ def ended(plan: Plan, out: Path, work: Work, resume: bool) -> dict[str, Any] | N
     same = done["models"] == models and (done.get("codes"), done.get("prior")) == (plan.vocabulary, plan.prior)
     if not same or inputs != [(file.name, file.digest()) for file in plan.export.files]:
         raise RequestError(f"{out} holds the finished run of other files or models: choose another folder")
-    work.remove()
     return done
 
 
@@ -196,7 +198,7 @@ class _Run:
 def alone(out: Path) -> Iterator[int]:
     """Two runs in one folder would each undo the other's files. Gives the number of the open lock."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        made(out)
         lock = (out / ".lock").open("wb")
     except OSError as error:
         raise RunInterrupted(f"{out} cannot be written: {error.strerror}") from None

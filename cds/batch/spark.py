@@ -78,7 +78,6 @@ def score_on_spark(
         if (done := ended(plan, out, work, resume)) is not None:
             return done
         plan = begin(plan, work, resume)
-        work.make()  # of a run that was resumed at its very end, a part has moved to its place
         with running(session, workers) as spark, in_our_words():
             return _Run(spark, plan, recipe, work, progress).finished(Finish(plan, out), watch or Watch())
 

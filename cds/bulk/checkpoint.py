@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from cds.batch.durable import settle
+from cds.batch.durable import made, settle
 from cds.bulk.failed import ExportFailed, NotThisExport
 from cds.bulk.plan import Entry, Kept, digests_of
 
@@ -87,6 +87,17 @@ class Checkpoint:
             if one.kept is not None and _size(folder / one.name) != one.kept.bytes:
                 one.kept = None  # somebody took it away or changed it: it is fetched again
         return cls(folder, record)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a process ended between the export's start and its server's answer."""
+        record = self.record
+        return record.state == "running" and record.status_url is None and not record.files
+
+    def remove(self) -> None:
+        """Nothing has begun: the folder is as it was."""
+        (self.folder / FILE).unlink()
+        settle(self.folder)
 
     def save(self) -> None:
         """Replace export.json, whole."""
@@ -169,7 +180,7 @@ def write_durably(path: Path, content: bytes) -> None:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Make the folder and keep every other export out of it. Raises ExportFailed when one is at work there."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made(folder, mode=0o700)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -1,5 +1,6 @@
 """Writes what an export does in the Bulk Data log format: an event a line, and of no patient a word."""
 
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,10 @@ from cds.bulk.plan import Entry, Kept
 
 _PROGRESS = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%")
 _TOLD_HEADERS = ("content-location", "content-type", "date", "retry-after", "preference-applied")
+
+
+_LASTING = ("kickoff", "export_complete")
+"""What no later run would say again."""
 
 
 class _Named(Struct, frozen=True, rename="camel"):
@@ -35,11 +40,20 @@ class EventLog:
         self._path, self._id, self._clock = path, export_id, clock
 
     def write(self, event: str, **detail: Any) -> None:
-        """One line, in one write: who reads along sees whole events."""
-        line = {"exportId": self._id, "timestamp": self._clock(), "eventId": event, "eventDetail": detail}
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """One line, in one write: who reads along sees whole events. Raises OSError when it does not fit the disk.
+
+        It begins a line of its own, whatever a power cut left of the one before.
+        """
+        said = {"exportId": self._id, "timestamp": self._clock(), "eventId": event, "eventDetail": detail}
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, msgspec.json.encode(line) + b"\n")
+            length = os.fstat(descriptor).st_size
+            torn = length > 0 and os.pread(descriptor, 1, length - 1) != b"\n"
+            line = (b"\n" if torn else b"") + msgspec.json.encode(said) + b"\n"
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if event in _LASTING:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

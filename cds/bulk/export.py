@@ -56,9 +56,16 @@ async def cancel(server: BulkServer, pace: Pace, *, out: Path | None = None, url
             raise NotThisExport(f"{out}: there is no running export to cancel")
         said = await delete(server, target)
         if book is not None and target == book.record.status_url:
+            if book.record.state == "running":
+                book.end("cancelled", pace.clock())  # first: a kill in between leaves what --cancel ends again
             book.forget_status()
-            book.end("cancelled" if book.record.state == "running" else book.record.state, pace.clock())
         return said
+
+
+_UNANSWERED = (
+    "an earlier start in this folder ended before the server's answer was on the disk: the server may have begun that "
+    "export too, and keeps its files until they expire"
+)
 
 
 @contextmanager
@@ -73,7 +80,8 @@ def _told(out: Path) -> Iterator[None]:
 async def _begun(request: ExportRequest, out: Path, server: BulkServer, pace: Pace, adopt: str | None) -> Run:
     """The export of a folder, with its status URL on the disk."""
     book = Checkpoint.found(out)
-    if book is not None:
+    unanswered = book is not None and book.unanswered
+    if book is not None and not unanswered:
         if (book.record.base, book.record.request_digest) != (server.base, request.digest()):
             raise NotThisExport(f"{out}: it holds another export: give the same options as then, or another folder")
         if adopt is not None and book.record.status_known_as() != digests_of(adopt)[0]:
@@ -83,12 +91,17 @@ async def _begun(request: ExportRequest, out: Path, server: BulkServer, pace: Pa
             )
         if book.record.state == "cancelled":
             raise NotThisExport(f"{out}: its export was cancelled: choose another folder")
-        return Run(book, server, pace, EventLog(out / LOG, book.record.export_id, pace.clock))
+        run = Run(book, server, pace, EventLog(out / LOG, book.record.export_id, pace.clock))
+        if not book.record.adopted and not run.log.tells("kickoff"):
+            run.log.kickoff(server.base, request, {})  # the run before ended just before it could say so
+        return run
     record = Record(
         export_id=secrets.token_hex(16), base=server.base, request=request.told(), request_digest=request.digest(),
         began=pace.clock(), adopted=adopt is not None,
     )  # fmt: skip
     run = Run(Checkpoint(out, record), server, pace, EventLog(out / LOG, record.export_id, pace.clock))
+    if unanswered:
+        run.warnings = (_UNANSWERED,)
     if adopt is not None:
         record.status_url = server.allow(adopt, "the export's status")
         record.separate_status = request.separate_status

@@ -49,18 +49,28 @@ class Run:
         self.plan = Plan(book.record.files)
         self.told = Told()
         self.faults: list[FileFailed] = []
+        self.warnings: tuple[str, ...] = ()
         self._renewing = asyncio.Lock()
 
     async def kick_off(self, request: ExportRequest) -> None:
+        """The record is on the disk before the server is asked: a kill in between leaves word of a start."""
         record = self.book.record
+        self.book.save()
         try:
             url, headers = await kick_off(self.server, request, self.pace)
         except ExportFailed as fault:
+            self.book.remove()
             self.log.kickoff(self.server.base, request, {}, error=str(fault.status or type(fault).__name__))
             raise
         record.status_url, record.separate_status = url, keeps_apart(headers)
-        self.book.save()
-        self.log.kickoff(self.server.base, request, headers)
+        try:
+            self.book.save()
+            self.log.kickoff(self.server.base, request, headers)
+        except OSError as error:
+            raise ExportFailed(
+                f"{self.book.folder}: {error.strerror}. The server has begun the export: make room, and --adopt {url} "
+                "goes on with it"
+            ) from None
 
     async def finished(
         self, at_once: int, deadline: timedelta, *, keep: bool, tell: Callable[[Told], None]
@@ -76,7 +86,7 @@ class Run:
             self.book.end("complete", self.pace.clock())
         self._log_end()
         warnings = await self._tidy(keep=keep)
-        return exported(self.book, warnings)
+        return exported(self.book, (*self.warnings, *warnings))
 
     async def _gather(self, at_once: int, deadline: datetime, tell: Callable[[Told], None]) -> None:
         queue: Queue = asyncio.PriorityQueue()

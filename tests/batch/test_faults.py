@@ -17,6 +17,7 @@ import pytest
 
 from cds.batch.finding import find_export
 from cds.batch.local import score_export
+from cds.batch.plan import save
 from cds.errors import ExportUnreadable, RequestError, RunInterrupted
 from cds.site import recipe
 from tests.batch import runs
@@ -355,3 +356,27 @@ def test_r62_memory_stays_flat(tmp_path: Path, campaign: Callable[[int], int]) -
     people = campaign(40_000)
     least = peak(tmp_path, people)
     assert peak(tmp_path, people * 10) <= 1.2 * least
+
+
+def test_a_run_that_lost_what_stood_between_is_done_again_at_its_very_end(export: Path, tmp_path: Path) -> None:
+    """As after a power cut: the charts have moved to their place, and the names of what was scored did not last."""
+    out, plan = tmp_path / "out", runs.plan(export)
+    runs.run(export, out=out)
+    before = left(out)
+    (out / "run.json").unlink()
+    (out / ".work").mkdir()
+    save(plan, out / ".work" / "plan.json")
+    (out / f".scores.parquet.{2**22}").write_bytes(b"of a process that was killed")
+    resumed(export, out)
+    assert left(out) == before
+
+
+def test_what_a_kill_after_the_last_step_left_is_cleared_away_though_the_run_is_refused(
+    export: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    runs.run(export, out=out)
+    (out / ".work" / "ranges").mkdir(parents=True)
+    with pytest.raises(RequestError, match="holds a finished run"):
+        runs.run(export, out=out)
+    assert not (out / ".work").exists()

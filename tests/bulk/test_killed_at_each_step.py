@@ -52,12 +52,20 @@ def test_a_kill_at_any_step_leaves_nothing_behind(unsigned: BulkDouble, tmp_path
     whole = tmp_path / "whole"
     steps = 1000 - int(life(filled(unsigned), whole, 1000))
     assert steps > 20
+    warned = 0
     expected, names = digests(whole), sorted(path.name for path in whole.iterdir())
     for step in range(steps):
         out = tmp_path / str(step)
         assert life(unsigned, out, step) == KILLED
-        fetched(unsigned, out)
+        starts = len(unsigned.asked("/fhir/Patient/$export"))
+        done = fetched(unsigned, out)
         assert digests(out) == expected
         assert sorted(path.name for path in out.iterdir()) == names
-        assert [one["eventId"] for one in events(out)].count("export_complete") == 1, step
+        told = [one["eventId"] for one in events(out)]
+        assert told.count("export_complete") == 1
+        assert told.count("kickoff") == 1  # of a start whose answer was lost nothing is known but the warning
+        second = len(unsigned.asked("/fhir/Patient/$export")) - starts == 1 and (out / "log.ndjson").exists()
+        warned += bool(done.warnings)
+        assert not done.warnings or second
         assert record(out)["status_url"] is None
+    assert warned > 0

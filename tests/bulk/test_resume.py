@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cds.bulk import BulkServer, ExportFailed, NotThisExport, OpenAccess, cancel
-from tests.bulk.roads import Sleeps, contents, digests, events, fetched, record, server_of
+from tests.bulk.roads import REQUEST, Sleeps, contents, digests, events, fetched, record, server_of
 from tests.bulk.server import BulkDouble, outcome, patients
 from tests.cli.command import environment
 
@@ -91,6 +91,38 @@ def test_one_export_at_a_time_in_a_folder(halfway: BulkDouble, out: Path) -> Non
     os.close(descriptor)
     assert halfway.seen == []
     assert fetched(halfway, out).files == 6
+
+
+def test_a_cancel_that_was_cut_off_is_ended_by_the_next(halfway: BulkDouble, out: Path) -> None:
+    text = (out / "export.json").read_text().replace('"running"', '"cancelled"')
+    (out / "export.json").write_text(text)
+    asyncio.run(cancel(server_of(halfway), Sleeps().pace(), out=out))
+    assert (record(out)["state"], record(out)["status_url"]) == ("cancelled", None)
+
+
+def test_an_export_that_began_and_cannot_be_recorded_is_told_with_its_address(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+
+    def in_the_way(*_: object) -> None:
+        (out / ".export.json.part").mkdir()
+
+    unsigned.on["/fhir/Patient/$export"] = in_the_way
+    with pytest.raises(ExportFailed, match=r"The server has begun the export: make room, and --adopt http.*/status/1"):
+        fetched(unsigned, out)
+    (out / ".export.json.part").rmdir()
+    assert fetched(unsigned, out, adopt=unsigned.status_url).resources == 1
+
+
+def test_a_start_that_is_refused_leaves_the_folder_for_other_options(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    unsigned.on["/fhir/Patient/$export"] = lambda *_: outcome(405, "not-supported")
+    with pytest.raises(ExportFailed, match="answered 405"):
+        fetched(unsigned, out)
+    assert [path.name for path in out.iterdir()] == ["log.ndjson"]
+    unsigned.on.clear()
+    other = msgspec.structs.replace(REQUEST, post=True)
+    done = fetched(unsigned, out, request=other)
+    assert (done.resources, done.warnings) == (1, ())
 
 
 @pytest.mark.proves("B25", "cancelled: DELETE to the recorded status URL, and the folder takes no further part in it")
@@ -180,7 +212,7 @@ def test_the_log_tells_the_end_once_wherever_a_run_ended(halfway: BulkDouble, ou
     fetched(halfway, out)
     log = out / "log.ndjson"
     lines = [line for line in log.read_bytes().splitlines(keepends=True) if b"export_complete" not in line]
-    log.write_bytes(b"".join(lines) + b'{"exportId":"torn","eventId":"export_complete"\n')
+    log.write_bytes(b"".join(lines) + b'{"exportId":"torn","eventId":"export_complete"')
     (out / "finished.ndjson").write_bytes(b"")
     for _ in range(3):
         fetched(halfway, out)
