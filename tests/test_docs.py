@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,11 +11,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cds.cdshooks.service import ServiceSettings
+from cds.cli.audit import _UNANCHORED
+from cds.cli.main import app
 from cds.errors import SiteError
+from cds.ledger.schema import HEAD
+from cds.risk.artefact import Performance, Validation
 from cds.settings import Settings
 from cds.site import load_site
 from cds.site.finding import services_found
-from cds.trust.clients import BackendRegistration, Client, SmartRegistration
+from cds.trust.clients import BackendRegistration, Client, Clients, SmartRegistration
 from cds.trust.refused import Reason
 from cds.web.metrics import Metrics
 from cds.web.reload import FIXED
@@ -130,6 +135,9 @@ def test_the_readmes_site_toml_is_one_that_serves(tmp_path: Path) -> None:
     assert [(tenant.id, list(tenant.services)) for tenant in site.served()] == [
         ("north-clinic", ["kidney-failure-risk"])
     ]
+    (client,) = site.clients
+    assert client.backend is not None
+    assert client.fhir_base == text("README.md").partition("bedside export ")[2].split()[0]
     (tmp_path / "site.toml").write_text(found[1].replace("tenant =", "tennant ="), encoding="utf-8")
     with pytest.raises(SiteError, match="tennant"):
         load_site(tmp_path)
@@ -141,6 +149,47 @@ def test_what_a_page_points_to_is_there(page: Path) -> None:
     named += re.findall(r"`((?:docs|bench|tests|cds|models|hooks)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
     gone = [n for n in named if not ((page.parent / n).exists() or (ROOT / n).exists())]
     assert gone == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name of a page, as GitHub makes it of each heading."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "bench" / "README.md"], ids=lambda page: page.name)
+def test_a_link_into_a_page_names_one_of_its_headings(page: Path) -> None:
+    named = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    told = [(page.parent / file if file else page, anchor) for file, anchor in named]
+    assert [anchor for file, anchor in told if not file.is_file() or anchor not in anchors(file)] == []
+
+
+def test_the_table_for_an_export_is_a_whole_client_that_can_sign_in() -> None:
+    found = re.search(r"```toml\n(.*?)```", section("docs/bulk-export.md", "## Register, once", "\n## "), re.DOTALL)
+    assert found is not None
+    (client,) = Clients.read(tomllib.loads(found[1])["clients"])
+    assert client.backend is not None
+    assert client.fhir_base == re.findall(r"bedside export (https://\S+)", text("docs/bulk-export.md"))[0]
+
+
+def test_every_key_of_a_validation_is_told() -> None:
+    part = section("CONTRIBUTING.md", "- Until `card.yaml` has a `validation`", "\n- ")
+    told = set(re.findall(r"`([a-z_]+)(?::[^`]*)?`", part))
+    assert told >= set(Validation.model_fields) | set(Performance.model_fields)
+
+
+def test_the_version_of_the_ledger_that_is_shown_is_the_one_that_is_asked_for() -> None:
+    assert set(re.findall(r"this Bedside needs (\d+)", text("docs/clients.md"))) == {HEAD}
+
+
+def test_what_verify_says_without_a_head_is_shown_whole() -> None:
+    assert f"{_UNANCHORED}\n" in section("docs/operations.md", "$ bedside audit verify", "```")
+
+
+def test_the_exit_codes_that_the_command_tells_are_the_readmes() -> None:
+    told = " ".join(section("README.md", "Exit codes: ", "\n\n").split())
+    assert app.info.epilog == f"Exit codes: {told}"
 
 
 @pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.png")), ids=lambda picture: picture.name)

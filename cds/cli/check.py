@@ -72,7 +72,7 @@ def _checks(site: Site, folder: Path | None) -> Iterator[tuple[str, str | None]]
         None if running else "none is on: [services.ID] stage in site.toml; `docs/catalogue.md` lists them",
     )
     yield "trust", None if site.settings.trust else _NOBODY
-    yield "signing keys", _fault(lambda: own_keys(site.settings, folder))
+    yield "signing keys", _fault(lambda: own_keys(site.settings, folder, backend=True))
     yield "spool", _fault(lambda: spool_folder(site.settings)) or _aside(site.settings.spool)
     yield "ledger", _fault(lambda: open_ledger(site.settings).close())
 

@@ -50,7 +50,9 @@ def add(
     smart_algorithm: Annotated[str | None, _option("--smart-algorithm", "ES384 (default) or RS384.")] = None,
     frame_ancestors: Annotated[Words, _option("--frame-ancestor", "An origin that may embed the app.")] = None,
     save: Annotated[bool, typer.Option("--save", help="Ask for the right to save RiskAssessments.")] = False,
-    backend_client_id: Annotated[str | None, _option("--backend-client-id", "Our client_id for bulk exports.")] = None,
+    backend_client_id: Annotated[
+        str | None, _option("--backend-client-id", "Our client_id for exports and write-back.")
+    ] = None,
     backend_algorithm: Annotated[str | None, _option("--backend-algorithm", "ES384 (default) or RS384.")] = None,
     file_hosts: Annotated[Words, _option("--file-host", "An origin that an export's files may lie on.")] = None,
     check: Annotated[bool, typer.Option(help="Look at its FHIR server first, as `bedside doctor` does.")] = True,

@@ -51,7 +51,7 @@ def _faults(cls: type[RiskModel], folder: str, settings: Settings) -> Iterator[s
     try:
         model = cls.build(folder_of(cls), cls.settings_type.model_validate(table))
     except SiteError as error:
-        yield from _plainly(error.message)
+        yield from _plainly(error.message.removeprefix(f"model {cls.id}: "))
         return
     except ValidationError as error:
         yield from (f"[models.{folder}] {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -62,7 +62,8 @@ def _faults(cls: type[RiskModel], folder: str, settings: Settings) -> Iterator[s
 
 
 def _left_to_write(cls: type[RiskModel]) -> Iterator[str]:
-    for file in sorted(Path(str(folder_of(cls) / "model.py")).parent.glob("*.py")):
+    folder = Path(str(folder_of(cls) / "model.py")).parent
+    for file in (*sorted(folder.glob("*.py")), *folder.glob("card.yaml")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             if FILL_IN in line:
                 yield f"{file.name} line {number}: {line.strip().strip(chr(34)).removeprefix('# ')}"

@@ -9,7 +9,7 @@ from cds.errors import SiteError
 from cds.settings import Settings, read_settings
 from cds.trust.own_keys import FILE_NAME, OwnKeys
 
-app = typer.Typer(help="Bedside's own signing keys, for SMART launches.", no_args_is_help=True)
+app = typer.Typer(help="Our signing keys, for SMART, exports and write-back.", no_args_is_help=True)
 
 
 @app.command()
@@ -38,13 +38,18 @@ def keys_path(settings: Settings, site: Path | None) -> Path:
     return settings.keys if settings.keys is not None else (site or Path()) / FILE_NAME
 
 
-def own_keys(settings: Settings, site: Path | None) -> OwnKeys | None:
-    """The keys, or None when no client's SMART app signs with any. Raises SiteError when they are needed and absent."""
-    smart = [table.get("smart") for table in settings.clients]
-    signs = any(isinstance(one, dict) and one.get("auth", "private_key_jwt") == "private_key_jwt" for one in smart)
+def own_keys(settings: Settings, site: Path | None, *, backend: bool = False) -> OwnKeys | None:
+    """The keys, or None when no client's SMART app signs with any. Raises SiteError when they are needed and absent.
+
+    `backend`: they are needed by a client's `backend` too. Only exports and write-back sign with that, so no server
+    that answers hooks stops for want of it.
+    """
     path = keys_path(settings, site)
-    if not signs and not path.exists():
-        return None
-    if not path.exists():
+    if path.exists():
+        return OwnKeys(path)
+    smart = [table.get("smart") for table in settings.clients]
+    if any(isinstance(one, dict) and one.get("auth", "private_key_jwt") == "private_key_jwt" for one in smart):
         raise SiteError(f"{path}: a SMART app signs with private_key_jwt; `bedside keys rotate` makes its keys")
-    return OwnKeys(path)
+    if backend and any(table.get("backend") and not table.get("revoked") for table in settings.clients):
+        raise SiteError(f"{path}: exports and write-back sign in with our keys; `bedside keys rotate` makes them")
+    return None

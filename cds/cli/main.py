@@ -12,7 +12,8 @@ from cds.cli import audit, card, check, client, doctor, export, keys, ledger, mo
 app = typer.Typer(
     name="bedside",
     help="Takes a risk model from the bench to the bedside: CDS Hooks in, cards with a FHIR RiskAssessment out.",
-    epilog="Exit codes: 0 ok, 1 failure, 2 usage, 3 done with rejects, 4 refused for safety.",
+    epilog="Exit codes: 0 ok, 1 failure, 2 usage, 3 done with rejects or with errors that the FHIR server reports, "
+    "4 refused for safety, 130 Ctrl-C, 143 SIGTERM (a server that it stops: 0).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback's local variables would be patients

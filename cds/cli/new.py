@@ -18,6 +18,9 @@ from cds.risk.model_card import SOURCE_ATTRIBUTES
 
 app = typer.Typer(help="Write the files of a new model or a new service.", no_args_is_help=True)
 
+_OF_A_SCORE = "[]  # within how many years; [] for a score"
+_OF_A_TRAINED_ONE = "[5]  # FILL IN: within how many years; a trained model has exactly one horizon"
+
 SiteFolder = Annotated[Path, typer.Option("--site", help="The site's folder. Default: this one.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(help="Its id: small letters, digits and dashes.")]
 
@@ -82,7 +85,7 @@ def _formula(name: str) -> dict[str, str]:
     code = scaffold.FORMULA.substitute(id=name, cls=class_name(name), title=_title(name))
     return {
         "model.py": code,
-        "card.yaml": _card(name, "[]", inputs),
+        "card.yaml": _card(name, _OF_A_SCORE, inputs),
         "reference.csv": "age,creatinine,expected\n",
     }
 
@@ -109,7 +112,7 @@ def _trained(name: str, taken: Taken) -> dict[str, str]:
         columns="\n".join(columns),
     )
     golden = [[*row.values(), repr(probability)] for row, probability in taken.golden]
-    card = _card(name, "[]", inputs) + yaml.safe_dump({"artefact": taken.artefact}, sort_keys=False)
+    card = _card(name, _OF_A_TRAINED_ONE, inputs) + yaml.safe_dump({"artefact": taken.artefact}, sort_keys=False)
     return {
         "model.py": code,
         "card.yaml": f"{card}# validation: until it stands here the model runs in shadow only\n",

@@ -56,10 +56,17 @@ class $cls(RiskModel):
 
     @classmethod
     def reference_row(cls, values: Mapping[str, str]) -> Reference:
-        """A line of reference.csv: a column for each input, and `expected`."""
-        given = {name: Reading(float(values[name]), when=_NOON) for name in ("age", "creatinine")}
-        outcome = "$title"  # as in card.yaml
-        return Reference(Inputs.given(_NOON, **given), {}, {(outcome, None): float(values["expected"])})
+        """A line of reference.csv: a column for each input by its name in Inputs, and `expected`."""
+        given = {name: Reading(_cell(text), when=_NOON) for name, text in values.items() if name != "expected"}
+        slot = ("$title", None)  # FILL IN: the outcome as in card.yaml; of a probability its years in place of None
+        return Reference(Inputs.given(_NOON, **given), {}, {slot: float(values["expected"])})
+
+
+def _cell(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -139,7 +146,7 @@ short_name: $title
 version: 0.1.0
 citation: []  # where it was published; of your own, who made it from what
 outcome: $title  # what the number is about
-horizons_years: $horizons  # within how many years; [] for a score
+horizons_years: $horizons
 intended_use: ''
 intended_users: ''
 population: ''  # of whom it may be asked

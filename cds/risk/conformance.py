@@ -8,7 +8,7 @@ from random import Random
 
 from pydantic import ValidationError
 
-from cds.errors import BedsideError
+from cds.errors import BedsideError, ModelFailed
 from cds.features.feature import Missing
 from cds.features.needs import template
 from cds.features.predictors import Predictors
@@ -28,12 +28,16 @@ _AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def complaints(model: RiskModel) -> list[str]:
     """Everything that is wrong with a model: "check: what"; empty when it conforms."""
-    said = []
+    said: list[str] = []
+    try:
+        list(_references(model))
+    except ModelFailed as error:  # nearly every check draws on its rows: once is enough
+        return [f"reference_rows: {error.message}{_where(error)}"]
     for check in CHECKS:
         try:
             said += [f"{check.__name__}: {complaint}" for complaint in check(model)]
         except BedsideError as error:
-            said.append(f"{check.__name__}: raises {type(error).__name__}: {error.message}")
+            said.append(f"{check.__name__}: raises {type(error).__name__}: {error.message}{_where(error)}")
     return said
 
 
@@ -62,8 +66,8 @@ def reference_rows(model: RiskModel) -> list[str]:
     """Every line of the reference file for this model comes out as it should, under the line's own settings."""
     try:
         found = list(_references(model))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        return [f"{model.reference} cannot be read: {type(error).__name__}"]
+    except ModelFailed as error:
+        return [f"{error.message}{_where(error)}"]
     if not found:
         return [f"{model.reference} has no row for {model.id}"]
     return [said for line, reference in found for said in _unlike(model, line, reference)]
@@ -90,7 +94,7 @@ def domain_honoured(model: RiskModel) -> list[str]:
         try:
             answer = score_row(model, row(model))
         except Exception as error:  # noqa: BLE001 - features are a stranger's code too, and the complaint names what came
-            said.append(f"{name} raises {type(error).__name__}")
+            said.append(f"{name} raises {type(error).__name__}{_where(error)}")
             continue
         if isinstance(answer, Risk):
             said.append(f"{name} is scored")
@@ -179,10 +183,24 @@ def _risks(model: RiskModel) -> Iterator[tuple[str, Risk]]:
 
 
 def _references(model: RiskModel) -> Iterator[tuple[int, Reference]]:
-    with (model.folder / model.reference).open(encoding="utf-8") as lines:
-        for number, values in enumerate(csv.DictReader(lines), start=2):
-            if (reference := model.reference_row(values)) is not None:
-                yield number, reference
+    """Each line of the reference file that is for this model. Raises ModelFailed that names the line at fault."""
+    try:
+        lines = (model.folder / model.reference).open(encoding="utf-8")
+    except OSError as error:
+        raise ModelFailed(f"{model.reference} cannot be read: {type(error).__name__}", model.id) from None
+    with lines:
+        rows = csv.DictReader(lines)
+        try:
+            for values in rows:
+                if (reference := model.reference_row(values)) is not None:
+                    yield rows.line_num, reference
+        except Exception as error:  # noqa: BLE001 - the reader of a line is a stranger's code, as in domain_honoured
+            raise ModelFailed(f"{model.reference} line {rows.line_num} cannot be read", model.id, error) from None
+
+
+def _where(error: Exception) -> str:
+    """The kind, file and line of what broke a model; no more, for the cause's text may hold a value."""
+    return f" ({error.where})" if isinstance(error, ModelFailed) and error.where else ""
 
 
 def _unlike(model: RiskModel, line: int, reference: Reference) -> Iterator[str]:

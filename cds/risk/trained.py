@@ -42,9 +42,13 @@ class TrainedModel(RiskModel):
 
     @classmethod
     def build(cls, folder: Traversable, settings: ModelSettings) -> Self:
-        """As RiskModel. Raises SiteError for a file or a library that is not the card's, NotInstalled without any."""
+        """As RiskModel. Raises SiteError for a file or a library that is not the card's, NotInstalled without any.
+
+        SiteError too for a card without exactly one horizon.
+        """
         model = super().build(folder, settings)
         try:
+            _refuse_other_than_one(model.card.horizons_years)
             refuse_other_library(model.artefact)
             refuse_other_file(model.file, model.artefact)
         except SiteError as error:
@@ -107,3 +111,8 @@ class TrainedModel(RiskModel):
             return opened(self.file, self.artefact)
         except SiteError as error:
             raise SiteError(f"model {self.id}: {error.message}") from None
+
+
+def _refuse_other_than_one(horizons: tuple[float, ...]) -> None:
+    if len(horizons) != 1:
+        raise SiteError("card.yaml horizons_years: a trained model needs exactly one horizon, as [5]")

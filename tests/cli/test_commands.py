@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cds.cli.keys import own_keys
+from cds.errors import SiteError
 from cds.ledger import Keyring
+from cds.settings import Settings
 from tests.cli.command import AT, EXPORT, PATIENTS, ROOT, bedside
 
 SITE = """
@@ -190,6 +193,27 @@ def test_check_finds_the_keys_missing_with_which_a_smart_app_signs(site: Path) -
     assert "`bedside keys rotate` makes its keys" in said
     assert bedside("keys", "rotate", "--site", str(site)).returncode == 0
     assert "pass  signing keys" in bedside("check", "--site", str(site)).stdout
+
+
+def test_check_finds_the_keys_missing_with_which_exports_and_write_back_sign_in(site: Path) -> None:
+    client = (
+        '\n[[clients]]\ntenant = "north-clinic"\nissuer = "https://ehr.example.org"\n'
+        'jwks_url = "https://ehr.example.org/jwks.json"\nfhir_base = "https://ehr.example.org/fhir"\n'
+        'backend = {client_id = "bedside-night"}\n'
+    )
+    (site / "site.toml").write_text(SITE + client)
+    said = bedside("check", "--site", str(site)).stdout
+    assert "fail  signing keys" in said
+    assert "exports and write-back sign in with our keys; `bedside keys rotate` makes them" in said
+    (site / "site.toml").write_text(f"{SITE}{client}revoked = true\n")
+    assert "pass  signing keys" in bedside("check", "--site", str(site)).stdout
+
+
+def test_a_server_starts_without_the_keys_that_only_exports_need(tmp_path: Path) -> None:
+    settings = Settings.model_construct(clients=({"backend": {"client_id": "bedside-night"}},), keys=None)
+    assert own_keys(settings, tmp_path) is None
+    with pytest.raises(SiteError, match="keys rotate"):
+        own_keys(settings, tmp_path, backend=True)
 
 
 def test_a_fault_of_the_whole_site_is_one_sentence(site: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_new_model_says_what_it_lacks(site: Path) -> None:
         "card.yaml checked: is empty",
         "card.yaml url: is no https:// address",
     ]
-    assert len([line for line in listed if re.match(r"model\.py line \d+: .*FILL IN", line)]) == 4
+    assert len([line for line in listed if re.match(r"model\.py line \d+: .*FILL IN", line)]) == 5
     card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
     assert sorted(card["source_attributes"]) == list(range(1, 32))
 
@@ -102,9 +102,19 @@ def test_a_complete_card_leaves_the_formula_and_its_rows(site: Path) -> None:
     fill_model(folder)
     assert lacks(site, "corrected-calcium") == ["reference_rows: reference.csv has no row for corrected-calcium"]
     (folder / "reference.csv").write_text("age,creatinine,expected\n60,1.0,3\n", encoding="utf-8")
-    assert "reference_rows: raises ModelFailed: corrected-calcium failed with NotImplementedError" in lacks(
-        site, "corrected-calcium"
-    )
+    failed = "reference_rows: raises ModelFailed: corrected-calcium failed with NotImplementedError"
+    place = r" \(NotImplementedError at models/corrected_calcium/model\.py:\d+\)"
+    assert [line for line in lacks(site, "corrected-calcium") if re.fullmatch(failed + place, line)]
+
+
+def test_a_column_that_is_no_input_is_one_complaint_and_no_traceback(site: Path) -> None:
+    bedside("new", "model", "corrected-calcium", "--site", str(site))
+    folder = site / "models" / "corrected_calcium"
+    fill_card(folder, **{**CARD, "inputs": {"age": "years"}})
+    fill_model(folder)
+    (folder / "reference.csv").write_text("age,kreatinin,expected\n60,1.0,3\n60,1.0,\n", encoding="utf-8")
+    (said,) = lacks(site, "corrected-calcium")
+    assert said.startswith("reference_rows: reference.csv line 2 cannot be read (")
 
 
 def test_from_the_scaffold_to_a_card(site: Path) -> None:
@@ -118,7 +128,6 @@ def test_from_the_scaffold_to_a_card(site: Path) -> None:
         (stub[0], PREDICT),
         ("    age = Age()\n", f"    albumin = {latest.format('albumin')}\n"),
         (f"creatinine = {latest.format('creatinine')}", f"calcium = {latest.format('calcium')}"),
-        ('("age", "creatinine")', '("calcium", "albumin")'),
         ("    Age,\n", ""),
     )
     fill_card(folder, **CARD, thresholds=[{"above": 10.5, "action": "Repeat it", "source": "the laboratory"}])
@@ -291,6 +300,22 @@ def test_a_teams_own_file_is_carded_and_lists_what_to_confirm(site: Path, file: 
     listed = lacks(site, "team")
     assert len([line for line in listed if "FILL IN: trained with" in line]) == 3
     assert any("trained with creatinine in mg/dL" in line for line in listed)
+    horizon = "horizons_years: [5]  # FILL IN: within how many years; a trained model has exactly one horizon"
+    assert [line for line in listed if re.fullmatch(rf"card\.yaml line \d+: {re.escape(horizon)}", line)]
+
+
+@pytest.mark.parametrize("horizons", [[], [2, 5]])
+def test_a_trained_model_without_exactly_one_horizon_is_told_so_at_once(
+    site: Path, file: Path, horizons: list[int]
+) -> None:
+    bedside("new", "model", "team", "--from-joblib", str(file), "--mine", "--site", str(site))
+    folder = site / "models" / "team"
+    fill_model(folder)
+    fill_card(folder, **{**CARD, "inputs": {"age": "years"}}, horizons_years=horizons)
+    said = "card.yaml horizons_years: a trained model needs exactly one horizon, as [5]"
+    assert lacks(site, "team") == [said]
+    stopped = bedside("check", "--site", str(site))
+    assert (stopped.returncode, f"fail  site: model team: {said}" in stopped.stdout) == (1, True)
 
 
 def test_a_teams_own_model_scores_and_stays_in_shadow_until_validated(site: Path, file: Path) -> None:

@@ -1,5 +1,7 @@
 """Every model that the site finds conforms, and every check catches a model that does not."""
 
+import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -234,3 +236,37 @@ def test_a_reference_file_that_is_not_there_is_a_complaint() -> None:
     assert "reference_rows: nowhere.csv cannot be read: FileNotFoundError" in [
         f"reference_rows: {said}" for check in CHECKS if check.__name__ == "reference_rows" for said in check(lost)
     ]
+    assert complaints(lost) == ["reference_rows: nowhere.csv cannot be read: FileNotFoundError"]
+
+
+class OtherColumns(Kfre4):
+    """Reads a column that its reference file has not."""
+
+    @classmethod
+    def reference_row(cls, values: Mapping[str, str]) -> Reference | None:
+        return super().reference_row({"age": values["years of age"]})
+
+
+def test_a_reference_file_that_its_reader_breaks_on_is_one_complaint_with_kind_line_and_place() -> None:
+    (said,) = complaints(built(OtherColumns))
+    place = r"KeyError at tests/models/test_conformance\.py:\d+"
+    assert re.fullmatch(rf"reference_rows: reference\.csv line 2 cannot be read \({place}\)", said)
+
+
+def test_a_reference_line_of_something_else_is_told_without_what_stands_there(tmp_path: pathlib.Path) -> None:
+    source = files("models.kfre")
+    for name in ("card.yaml", "reference.csv"):
+        (tmp_path / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
+    head, first, *_ = (tmp_path / "reference.csv").read_text(encoding="utf-8").splitlines()
+    cells = ["sixty-three" if cell.replace(".", "").isdigit() else cell for cell in first.split(",")]
+    text = "\n".join([head, first, "", ",".join(cells), ""])
+    (tmp_path / "reference.csv").write_text(text, encoding="utf-8")
+    (said,) = complaints(Kfre4.build(tmp_path, KfreSettings(region="north-america")))
+    assert said.startswith("reference_rows: reference.csv line 4 cannot be read (ValueError at ")
+    assert "sixty" not in said
+
+
+def test_where_a_model_broke_stands_beside_what_broke() -> None:
+    said = [one for one in complaints(built(Breaking)) if "raises ModelFailed" in one]
+    assert said
+    assert all(re.search(r" \(TypeError at models/kfre/model\.py:\d+\)$", one) for one in said)
