@@ -177,7 +177,8 @@ def _refusal(status: int, error: object) -> str:
     code = error if isinstance(error, str) and error in _OAUTH_ERRORS else ""
     fixes = {
         "invalid_client": "see that it knows our client_id and reads our public keys (`bedside keys show`)",
-        "invalid_scope": "see that its registration of us allows the resource types that are exported",
+        "invalid_scope": "see that its registration of us allows what is asked for: the types of an export, or, to "
+        "write back, RiskAssessment, Provenance and Patient",
     }
     fix = fixes.get(code, "see how it has registered us")
     return f"the token endpoint answered {status}{f' {code}' if code else ''}: {fix}"
