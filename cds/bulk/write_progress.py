@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
+from cds.batch.durable import settle
 from cds.bulk.provenance import Activity
 from cds.errors import RunUnusable
 
@@ -79,6 +80,8 @@ class WriteProgress:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
             os.fsync(file.fileno())
+            # Its name too, and each time: whoever made it may have been killed. Without it no Provenance would be owed.
+            settle(self.path.parent)
         except OSError as error:
             file.close()
             raise self._unusable(error) from None

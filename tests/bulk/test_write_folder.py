@@ -1,6 +1,7 @@
 """Only a finished run's folder, as the run left it, is written anywhere."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,19 @@ def test_progress_is_read_up_to_the_line_in_which_a_kill_fell(tmp_path: Path) ->
     assert [json.loads(line)["did"] for line in path.read_text().splitlines()] == ["sent", "there", "told"]
     other = WriteProgress(tmp_path, "https://b")
     assert (other.of("1"), other.path == path) == (None, False)
+
+
+@pytest.mark.proves("B28", "the progress file's name is on the disk before anything is sent, whoever made it")
+def test_a_power_cut_does_not_lose_the_name_of_the_progress_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
+    for _ in ("new", "left by a kill"):
+        synced.clear()
+        with WriteProgress(tmp_path, "https://a") as progress:
+            assert synced == [progress.path.stat().st_ino, tmp_path.stat().st_ino]
 
 
 def test_two_at_once_on_one_folder_are_refused(tmp_path: Path) -> None:
