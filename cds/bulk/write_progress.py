@@ -16,7 +16,8 @@ from cds.batch.durable import settle
 from cds.bulk.provenance import Activity
 from cds.errors import RunUnusable
 
-Did = Literal["sent", "there", "told", "not ours", "failed"]
+Did = Literal["sent", "there", "told", "not ours", "failed", "begun", "ended", "followed"]
+"""The first five of one result; the others of the run: it is written here, it was to its end, and a later one is."""
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -36,10 +37,13 @@ class Known(Struct, frozen=True, gc=False):
 
 
 class Noted(Struct, frozen=True, omit_defaults=True):
-    """One line of the file. No patient stands in it; results do, by their ids."""
+    """One line of the file. No patient stands in it; results do, by their ids.
+
+    Of a run, `digest` is that of its run.json, and `file` the folder of the one that follows.
+    """
 
     did: Did
-    id: str
+    id: str = ""
     digest: str = ""
     version: str | None = None
     server_id: str | None = None
@@ -57,7 +61,7 @@ class WriteProgress:
 
     def __init__(self, folder: Path, base: str) -> None:
         self.path = folder / f"write-{sha256(base.encode()).hexdigest()[:16]}.jsonl"
-        self._known: dict[str, Known] = {}
+        self._forget()
         self._file: FileIO | None = None
         self._waiting: list[Noted] = []
         if self.path.exists():
@@ -65,6 +69,15 @@ class WriteProgress:
                 self._read(self.path.read_bytes())
             except OSError as error:
                 raise self._unusable(error) from None
+
+    def _forget(self) -> None:
+        self._known: dict[str, Known] = {}
+        self.begun: str | None = None
+        """The digest of the run that was begun."""
+        self.ended: str | None = None
+        """The digest of the run of which nothing is left to be done."""
+        self.followers: set[tuple[str, str]] = set()
+        """Folder and digest of the runs that followed this one, and were begun here."""
 
     def __enter__(self) -> "WriteProgress":
         try:
@@ -85,7 +98,7 @@ class WriteProgress:
         except OSError as error:
             file.close()
             raise self._unusable(error) from None
-        self._known.clear()
+        self._forget()
         self._read(content)
         self._file = file
         return self
@@ -135,7 +148,19 @@ class WriteProgress:
                 continue  # what cannot be read is not known, and is asked of the server as everything is
 
     def _apply(self, noted: Noted) -> None:
+        if noted.did == "begun":
+            self.begun = noted.digest
+        elif noted.did == "ended":
+            self.ended = noted.digest
+        elif noted.did == "followed":
+            self.followers.add((noted.file, noted.digest))
+        else:
+            self._apply_to_one(noted)
+
+    def _apply_to_one(self, noted: Noted) -> None:
         known = self._known.get(noted.id) or Known()
+        if noted.did in ("sent", "failed"):
+            self.ended = None  # until the run comes to its end again
         if noted.did == "sent":
             known = structs.replace(known, sent=noted.digest, activity=noted.activity)
         elif noted.did == "there":

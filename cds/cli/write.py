@@ -46,6 +46,9 @@ def write(
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Write a Provenance beside each result.")
     ] = True,
+    despite_prior: Annotated[
+        bool, typer.Option("--despite-prior", help="Also when the run before was not written there to its end.")
+    ] = False,
     batch: Annotated[int, typer.Option("--batch", min=1, max=500, help="Results in one Bundle.")] = BATCH,
     json: JsonOption = False,
 ) -> None:
@@ -53,8 +56,9 @@ def write(
     base, given = _base(to), Credentials(client_id, keys, algorithm, token_url, (), (), no_auth)
     rights = _rights(patients=check_patients, provenance=provenance)
     wanted = Wanted(
-        dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance, batch=batch
-    )
+        dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance,
+        despite_prior=despite_prior, batch=batch,
+    )  # fmt: skip
     with told(), _shown() as report:
         settings = read_settings(site)
         tokens = access(base, rights, given, settings, site, lambda: datetime.now(UTC))
@@ -106,6 +110,8 @@ def _print(tally: Tally, *, provenance: bool) -> None:
     )
     if became["nothing there"]:
         out.print(f"Of the unchanged, {became['nothing there']} were to be retracted and are not there.")
+    if became["retracted later"]:
+        out.print(f"Of the unchanged, {became['retracted later']} were left alone: a later run retracts them.")
     for one in tally.listed:
         err.print(f"{one.file}:{one.line}: {f'{one.status}: ' if one.status else ''}{one.why}")
     if (unlisted := tally.failed - tally.untried + became["changed there"] - len(tally.listed)) > 0:

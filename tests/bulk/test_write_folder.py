@@ -205,7 +205,12 @@ def test_a_power_cut_does_not_lose_the_name_of_the_progress_file(
 ) -> None:
     synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
+
+    def noting(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
     for _ in ("new", "left by a kill"):
         synced.clear()
         with WriteProgress(tmp_path, "https://a") as progress:
