@@ -35,6 +35,10 @@ class Known(Struct, frozen=True, gc=False):
         """Whether this content was sent by us, and nothing tells yet that it was."""
         return self.sent == content and self.told != content
 
+    def unheard(self, content: str) -> bool:
+        """Whether this content was sent by us, and nobody knows what came of it."""
+        return self.sent == content and self.digest != content
+
 
 class Noted(Struct, frozen=True, omit_defaults=True):
     """One line of the file. No patient stands in it; results do, by their ids.

@@ -22,6 +22,10 @@ _ACTIVITY: dict[Step, Activity] = {"create": "CREATE", "update": "UPDATE", "retr
 _WRITTEN: dict[Activity, Became] = {"CREATE": "created", "UPDATE": "updated", "NULLIFY": "retracted"}
 _FORESEEN: dict[Step, Became] = {step: _WRITTEN[activity] for step, activity in _ACTIVITY.items()}
 _CHANGED = "it was changed or removed on the server by somebody else; --overwrite writes it all the same"
+_UNHEARD = (
+    "it was sent, and its answer lost; it stands there in other words, the server's or somebody else's: look at it; "
+    "--overwrite writes it all the same"
+)
 _TWICE = "the server keeps more than one with its identifier"
 _NO_UPDATES = 405
 
@@ -188,13 +192,14 @@ class Writing:
         return found | await read(self._target, _RISK, missed)
 
     def _left_alone(self, entry: Entry, step: Step, there: Json | None, tally: Tally) -> None:
+        known = self._progress.of(entry.id)
         if step == "changed there":
-            tally.count(entry, "changed there", _CHANGED)
+            unheard = there is not None and known is not None and known.unheard(entry.digest)
+            tally.count(entry, "changed there", _UNHEARD if unheard else _CHANGED)
             return
         if step == "nothing there" or there is None:
             tally.count(entry, "nothing there")
             return
-        known = self._progress.of(entry.id)
         activity = known.activity if known is not None else None
         ours = entry.id in self._sent and activity is not None
         tally.count(entry, _WRITTEN[activity] if ours and activity else "unchanged")

@@ -154,6 +154,29 @@ def test_what_is_ours_is_updated_and_what_is_not_stands(there: Json | None, know
         )
 
 
+OWN_AND_THEIRS = [*OLDER["identifier"], {"system": "urn:theirs", "value": "17"}]
+
+
+@pytest.mark.proves("D34", "sent and not heard of: with an identifier more it is ours, in other words it is somebody's")
+@pytest.mark.parametrize(
+    ("there", "known", "step"),
+    [
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER)), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER), digest="older", version="1"), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS, "mitigation": "Referred."}, Known(sent=digest(OLDER)), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS, "status": "amended"}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS, "prediction": []}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS[1:]}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent="other"), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER), digest=digest(OLDER), version="1"), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, None, "changed there"),
+    ],
+)
+def test_what_was_sent_and_not_heard_of_is_ours_in_our_words(there: Json, known: Known | None, step: str) -> None:
+    kept = {**OLDER, **there, "meta": {"versionId": "2"}}
+    assert decide(Entry("RiskAssessment.ndjson", 1, OLDER), kept, known, "https://a", ENDED) == step
+
+
 OTHER = {"identifier": [{"system": IDENTIFIER_SYSTEM, "value": "other-numbers"}], "note": []}
 
 
