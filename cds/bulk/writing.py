@@ -76,6 +76,7 @@ class Writing:
         return tally
 
     async def _through(self, tally: Tally, each: Callable[[list[Entry], Tally], Awaitable[None]]) -> Tally:
+        self._report(tally)  # at once: whoever interrupts it has counts from the first result on
         try:
             for batch in batches(self._entries(), self._size):
                 await each(self._holding(batch, tally), tally)
