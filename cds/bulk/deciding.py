@@ -25,6 +25,8 @@ def decide(
         return "changed there" if known and known.digest and not overwrite else "create"
     if same(entry.resource, there, base, but=("id",)):
         return "unchanged"
+    if known and known.unheard(entry.digest) and _but_for_identifiers(entry, there, base):
+        return "unchanged"
     if overwrite:
         return "update"
     if there.get("status") not in STANDING:
@@ -33,6 +35,14 @@ def decide(
         # The very content that was sent is kept in other words: the server's, not somebody's.
         return "unchanged" if known and known.digest == entry.digest else "update"
     return "update" if _an_earlier_one(entry, there, known, base, ended) else "changed there"
+
+
+def _but_for_identifiers(entry: Entry, there: Json, base: str) -> bool:
+    """Whether it says what was sent, under our identifier and others: a server may give each result one of its own.
+
+    Of the version that a write led to nothing was heard, so anything else that differs may be a person's.
+    """
+    return same(entry.resource, there, base, but=("id", "identifier")) and entry.value in identifiers(there)
 
 
 def _retraction(

@@ -56,6 +56,16 @@ class _Run(Struct):
     bedside: str
     outputs: dict[str, _Output]
     finished: str | None = None
+    prior: str | None = None
+
+
+class Record(Struct, frozen=True):
+    """Which run it is: its folder, the SHA-256 of its run.json, when it ended, and the folder of the run before."""
+
+    folder: Path
+    digest: str
+    ended: datetime
+    prior: Path | None
 
 
 class _Counted(Struct, frozen=True):
@@ -68,8 +78,8 @@ class _Counted(Struct, frozen=True):
 class RunFolder:
     """A run whose files are as run.json says. `recorded`: when it ended, or else the instant it scored as of."""
 
-    def __init__(self, folder: Path, run: _Run, files: tuple[_Counted, ...]) -> None:
-        self.folder, self.version, self._files = folder, run.bedside, files
+    def __init__(self, folder: Path, run: _Run, record: Record, files: tuple[_Counted, ...]) -> None:
+        self.folder, self.version, self.record, self._files = folder, run.bedside, record, files
         self.recorded = _instant(run.finished or run.at)
         self.lines = sum(file.lines for file in files)
 
@@ -95,14 +105,20 @@ class RunFolder:
 
 def open_run(folder: Path) -> RunFolder:
     """A finished run. Raises RunUnusable, with what to do, when it is not, or when a file is not as it was left."""
-    run = _read_run(folder)
+    run, record = _read_run(folder)
     if RESULTS not in run.outputs:
         raise RunUnusable(f"{folder / RUN} names no {RESULTS}: score with an output of RiskAssessments")
     if (folder / RETRACTED).exists() and RETRACTED not in run.outputs:
         raise RunUnusable(f"{folder / RETRACTED} is not named in {RUN}: it is not of this run, so move it away")
     seen: set[bytes] = set()
     names = [name for name in (RESULTS, RETRACTED) if name in run.outputs]
-    return RunFolder(folder, run, tuple(_checked(folder / name, run.outputs[name].sha256, seen) for name in names))
+    checked = tuple(_checked(folder / name, run.outputs[name].sha256, seen) for name in names)
+    return RunFolder(folder, run, record, checked)
+
+
+def read_record(folder: Path) -> Record:
+    """Of a finished run, without a look at its files. Raises RunUnusable."""
+    return _read_run(folder)[1]
 
 
 def batches(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
@@ -127,17 +143,19 @@ def patient_of(resource: Json) -> str:
     return str(resource["subject"]["reference"]).removeprefix("Patient/")
 
 
-def _read_run(folder: Path) -> _Run:
+def _read_run(folder: Path) -> tuple[_Run, Record]:
     try:
-        run = msgspec.json.decode((folder / RUN).read_bytes(), type=_Run)
-        _instant(run.finished or run.at)
+        content = (folder / RUN).read_bytes()
+        run = msgspec.json.decode(content, type=_Run)
+        ended = datetime.fromisoformat(_instant(run.finished or run.at))
     except FileNotFoundError:
         raise RunUnusable(f"{folder} holds no {RUN}: the run has not finished; let it finish, then write it") from None
     except OSError as error:
         raise RunUnusable(f"{folder / RUN}: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
         raise RunUnusable(f"{folder / RUN} is not what a run leaves (at, bedside, outputs): run it again") from None
-    return run
+    prior = Path(run.prior) if run.prior is not None else None
+    return run, Record(folder.resolve(), sha256(content).hexdigest(), ended, prior)
 
 
 def _checked(path: Path, expected: str, seen: set[bytes]) -> _Counted:

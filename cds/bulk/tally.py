@@ -7,7 +7,9 @@ from msgspec import Struct
 
 from cds.bulk.run_folder import Entry
 
-Became = Literal["created", "updated", "retracted", "unchanged", "nothing there", "changed there", "failed"]
+Became = Literal[
+    "created", "updated", "retracted", "unchanged", "nothing there", "retracted later", "changed there", "failed"
+]
 WRITTEN: tuple[Became, ...] = ("created", "updated", "retracted")
 SHOWN = 50
 """Lines that are listed; all of them stand in the progress file."""
@@ -68,17 +70,22 @@ class Tally:
 
     @property
     def unchanged(self) -> int:
-        """Nothing was to be done, retractions of what is not there among them."""
-        return self.became["unchanged"] + self.became["nothing there"]
+        """Nothing was to be done: retractions of what is not there, and what a later run retracts, are among them."""
+        return self.became["unchanged"] + self.became["nothing there"] + self.became["retracted later"]
 
     @property
     def failed(self) -> int:
         return self.became["failed"] + self.untried
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing is left for another time; what somebody changed there is left to them."""
+        return not (self.failed or self.provenance["failed"] or self.stopped)
+
+    @property
     def clean(self) -> bool:
         """Whether each line stands on the server as the run has it."""
-        return not (self.failed or self.became["changed there"] or self.provenance["failed"] or self.stopped)
+        return self.ended and not self.became["changed there"]
 
     def told(self) -> dict[str, Any]:
         """All of it for a program: lines = written + unchanged + changed_there + failed."""
@@ -86,6 +93,7 @@ class Tally:
         return {
             "dry_run": self.dry_run, "lines": self.lines, "written": self.written, **written,
             "unchanged": self.unchanged, "nothing_to_retract": self.became["nothing there"],
+            "retracted_later": self.became["retracted later"],
             "changed_there": self.became["changed there"], "failed": self.failed, "untried": self.untried,
             "provenance": {"written": 0, "unchanged": 0, "failed": 0, "not taken": 0, **self.provenance},
             "stopped": self.stopped, "listed": self.listed,

@@ -7,10 +7,11 @@ from msgspec import Struct, structs
 
 from cds.bulk.capability import Abilities, read_abilities
 from cds.bulk.looking import by_id
+from cds.bulk.order import leave_word, refuse_gap, retracted_later
 from cds.bulk.run_folder import RunFolder, open_run
 from cds.bulk.tally import Tally
 from cds.bulk.target import Access, Patience, Target
-from cds.bulk.write_progress import WriteProgress
+from cds.bulk.write_progress import Noted, WriteProgress
 from cds.bulk.writing import BATCH, Writing
 from cds.errors import DataUnavailable, UnsafeToWrite
 from cds.fhir.http import Transport, open_http
@@ -23,6 +24,8 @@ class Wanted(Struct, frozen=True):
     overwrite: bool = False
     check_patients: bool = True
     provenance: bool = True
+    despite_prior: bool = False
+    """Also when the run before was not written there to its end."""
     batch: int = BATCH
     patience: Patience = Patience()
 
@@ -37,25 +40,45 @@ async def write_back(
 ) -> Tally:
     """Write the run in `folder` to the FHIR server at `base`, and tell what became of each line.
 
-    Raises RunUnusable for the folder, UnsafeToWrite when the server cannot be written to repeatably or does not hold
-    these patients, and DataUnavailable when it is not to be had; nothing was written then.
+    Raises RunUnusable for the folder, UnsafeToWrite when the server cannot be written to repeatably, does not hold
+    these patients or lacks the run before, and DataUnavailable when it is not to be had; nothing was written then.
     """
     run = open_run(folder)
     async with open_http(transport) as http:
         target = Target(http, base, access, wanted.patience)
+        progress = WriteProgress(folder, target.base)
+        if not wanted.despite_prior:
+            refuse_gap(run.record, progress, target.base)
         abilities = await _abilities(target)
         if not wanted.provenance:
             abilities = structs.replace(abilities, provenance=None)
         if wanted.check_patients:
             await _meet(run, target, abilities)
-        progress = WriteProgress(folder, target.base)
-        writing = Writing(
-            run, target, abilities, progress, overwrite=wanted.overwrite, size=wanted.batch, report=report
-        )
         if wanted.dry_run:
-            return await writing.would()
+            return await _writing(run, target, abilities, progress, wanted, report).would()
         with progress:
-            return await writing.write()
+            _begin(run, progress, target.base)
+            return await _writing(run, target, abilities, progress, wanted, report).write()
+
+
+def _begin(run: RunFolder, progress: WriteProgress, base: str) -> None:
+    leave_word(run.record, base)
+    if progress.begun != run.record.digest:
+        progress.note(Noted("begun", digest=run.record.digest))
+        progress.keep()
+
+
+def _writing(
+    run: RunFolder,
+    target: Target,
+    abilities: Abilities,
+    progress: WriteProgress,
+    wanted: Wanted,
+    report: Callable[[Tally], None],
+) -> Writing:
+    void = retracted_later(run.record, progress, target.base)
+    overwrite, size = wanted.overwrite, wanted.batch
+    return Writing(run, target, abilities, progress, overwrite=overwrite, void=void, size=size, report=report)
 
 
 async def _abilities(target: Target) -> Abilities:

@@ -12,10 +12,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, structs
 
+from cds.batch.durable import settle
 from cds.bulk.provenance import Activity
 from cds.errors import RunUnusable
 
-Did = Literal["sent", "there", "told", "not ours", "failed"]
+Did = Literal["sent", "there", "told", "not ours", "failed", "begun", "ended", "followed"]
+"""The first five of one result; the others of the run: it is written here, it was to its end, and a later one is."""
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -33,12 +35,19 @@ class Known(Struct, frozen=True, gc=False):
         """Whether this content was sent by us, and nothing tells yet that it was."""
         return self.sent == content and self.told != content
 
+    def unheard(self, content: str) -> bool:
+        """Whether this content was sent by us, and nobody knows what came of it."""
+        return self.sent == content and self.digest != content
+
 
 class Noted(Struct, frozen=True, omit_defaults=True):
-    """One line of the file. No patient stands in it; results do, by their ids."""
+    """One line of the file. No patient stands in it; results do, by their ids.
+
+    Of a run, `digest` is that of its run.json, and `file` the folder of the one that follows.
+    """
 
     did: Did
-    id: str
+    id: str = ""
     digest: str = ""
     version: str | None = None
     server_id: str | None = None
@@ -56,7 +65,7 @@ class WriteProgress:
 
     def __init__(self, folder: Path, base: str) -> None:
         self.path = folder / f"write-{sha256(base.encode()).hexdigest()[:16]}.jsonl"
-        self._known: dict[str, Known] = {}
+        self._forget()
         self._file: FileIO | None = None
         self._waiting: list[Noted] = []
         if self.path.exists():
@@ -64,6 +73,15 @@ class WriteProgress:
                 self._read(self.path.read_bytes())
             except OSError as error:
                 raise self._unusable(error) from None
+
+    def _forget(self) -> None:
+        self._known: dict[str, Known] = {}
+        self.begun: str | None = None
+        """The digest of the run that was begun."""
+        self.ended: str | None = None
+        """The digest of the run of which nothing is left to be done."""
+        self.followers: set[tuple[str, str]] = set()
+        """Folder and digest of the runs that followed this one, and were begun here."""
 
     def __enter__(self) -> "WriteProgress":
         try:
@@ -79,10 +97,12 @@ class WriteProgress:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell
             os.fsync(file.fileno())
+            # Its name too, and each time: whoever made it may have been killed. Without it no Provenance would be owed.
+            settle(self.path.parent)
         except OSError as error:
             file.close()
             raise self._unusable(error) from None
-        self._known.clear()
+        self._forget()
         self._read(content)
         self._file = file
         return self
@@ -132,7 +152,19 @@ class WriteProgress:
                 continue  # what cannot be read is not known, and is asked of the server as everything is
 
     def _apply(self, noted: Noted) -> None:
+        if noted.did == "begun":
+            self.begun = noted.digest
+        elif noted.did == "ended":
+            self.ended = noted.digest
+        elif noted.did == "followed":
+            self.followers.add((noted.file, noted.digest))
+        else:
+            self._apply_to_one(noted)
+
+    def _apply_to_one(self, noted: Noted) -> None:
         known = self._known.get(noted.id) or Known()
+        if noted.did in ("sent", "failed"):
+            self.ended = None  # until the run comes to its end again
         if noted.did == "sent":
             known = structs.replace(known, sent=noted.digest, activity=noted.activity)
         elif noted.did == "there":

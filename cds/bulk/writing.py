@@ -22,6 +22,10 @@ _ACTIVITY: dict[Step, Activity] = {"create": "CREATE", "update": "UPDATE", "retr
 _WRITTEN: dict[Activity, Became] = {"CREATE": "created", "UPDATE": "updated", "NULLIFY": "retracted"}
 _FORESEEN: dict[Step, Became] = {step: _WRITTEN[activity] for step, activity in _ACTIVITY.items()}
 _CHANGED = "it was changed or removed on the server by somebody else; --overwrite writes it all the same"
+_UNHEARD = (
+    "it was sent, and its answer lost; it stands there in other words, the server's or somebody else's: look at it; "
+    "--overwrite writes it all the same"
+)
 _TWICE = "the server keeps more than one with its identifier"
 _NO_UPDATES = 405
 
@@ -35,7 +39,10 @@ class _Due(NamedTuple):
 
 
 class Writing:
-    """One run and one server. `overwrite`: also what was changed there; `report` hears of progress, batch by batch."""
+    """One run and one server. `overwrite`: also what was changed there; `report` hears of progress, batch by batch.
+
+    `void`: the ids of results that a later run retracts, which are not written, whatever is asked for.
+    """
 
     def __init__(
         self,
@@ -45,11 +52,12 @@ class Writing:
         progress: WriteProgress,
         *,
         overwrite: bool = False,
+        void: frozenset[str] = frozenset(),
         size: int = BATCH,
         report: Callable[[Tally], None] = lambda _: None,
     ) -> None:
         self._run, self._target, self._abilities, self._progress = run, target, abilities, progress
-        self._overwrite, self._size, self._report = overwrite, size, report
+        self._overwrite, self._void, self._size, self._report = overwrite, void, size, report
         self._sent: set[str] = set()
         """Of this batch, what was sent in this process: found there afterwards, it was written by us."""
         self._made: list[Made] = []
@@ -61,13 +69,17 @@ class Writing:
 
     async def write(self) -> Tally:
         """Write all. What the server did not take is counted, and so is what was left when the server was lost."""
-        tally = Tally(self._run.lines)
-        return await self._through(tally, self._settle)
+        tally = await self._through(Tally(self._run.lines), self._settle)
+        if tally.ended and self._progress.ended != self._run.record.digest:
+            self._progress.note(Noted("ended", digest=self._run.record.digest))
+            self._keep_all(tally)
+        return tally
 
     async def _through(self, tally: Tally, each: Callable[[list[Entry], Tally], Awaitable[None]]) -> Tally:
+        self._report(tally)  # at once: whoever interrupts it has counts from the first result on
         try:
             for batch in batches(self._entries(), self._size):
-                await each(batch, tally)
+                await each(self._holding(batch, tally), tally)
                 self._report(tally)
         except BedsideError as fault:
             tally.stopped = fault.message
@@ -79,6 +91,12 @@ class Writing:
         """As they are sent on this road."""
         entries = self._run.entries()
         return entries if self._abilities.road == "put" else map(bearing_its_id, entries)
+
+    def _holding(self, batch: list[Entry], tally: Tally) -> list[Entry]:
+        """What no later run retracts; the others are counted."""
+        holding = [entry for entry in batch if entry.retracts or entry.id not in self._void]
+        tally.became["retracted later"] += len(batch) - len(holding)
+        return holding
 
     def _keep_all(self, tally: Tally) -> None:
         """What was written is counted whether or not the disk takes its note: the next run asks the server."""
@@ -175,13 +193,14 @@ class Writing:
         return found | await read(self._target, _RISK, missed)
 
     def _left_alone(self, entry: Entry, step: Step, there: Json | None, tally: Tally) -> None:
+        known = self._progress.of(entry.id)
         if step == "changed there":
-            tally.count(entry, "changed there", _CHANGED)
+            unheard = there is not None and known is not None and known.unheard(entry.digest)
+            tally.count(entry, "changed there", _UNHEARD if unheard else _CHANGED)
             return
         if step == "nothing there" or there is None:
             tally.count(entry, "nothing there")
             return
-        known = self._progress.of(entry.id)
         activity = known.activity if known is not None else None
         ours = entry.id in self._sent and activity is not None
         tally.count(entry, _WRITTEN[activity] if ours and activity else "unchanged")

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from cds.cli.common import open_ledger
-from cds.ledger.events import Event, Kind
+from cds.ledger.events import Event, Kind, Outcome
 from cds.settings import Settings
 from cds.site import LOCAL
 
 
-def note_done(settings: Settings, kind: Kind, detail: Mapping[str, str]) -> None:
+def note_done(settings: Settings, kind: Kind, detail: Mapping[str, str], outcome: Outcome = "success") -> None:
     """An event in the chain of the site itself, where the site has a ledger: one whose key is set."""
     if settings.ledger_key is None:
         return
-    event = Event(kind, LOCAL, datetime.now(UTC), "success", f"command line: {who()}", None, detail)
+    event = Event(kind, LOCAL, datetime.now(UTC), outcome, f"command line: {who()}", None, detail)
     with open_ledger(settings) as ledger:
         asyncio.run(ledger.note(event))
 

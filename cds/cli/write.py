@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from cds.bulk.write_back import Wanted, write_back
 from cds.bulk.writing import BATCH
 from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, SiteOption, err, out, stop, told
 from cds.cli.export_access import Credentials, access
-from cds.cli.noting import note_done
+from cds.cli.write_course import Course, interruptible
 from cds.settings import read_settings
 from cds.trust.urls import base_url
 
@@ -46,6 +47,9 @@ def write(
     provenance: Annotated[
         bool, typer.Option("--provenance/--no-provenance", help="Write a Provenance beside each result.")
     ] = True,
+    despite_prior: Annotated[
+        bool, typer.Option("--despite-prior", help="Also when the run before was not written there to its end.")
+    ] = False,
     batch: Annotated[int, typer.Option("--batch", min=1, max=500, help="Results in one Bundle.")] = BATCH,
     json: JsonOption = False,
 ) -> None:
@@ -53,23 +57,18 @@ def write(
     base, given = _base(to), Credentials(client_id, keys, algorithm, token_url, (), (), no_auth)
     rights = _rights(patients=check_patients, provenance=provenance)
     wanted = Wanted(
-        dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance, batch=batch
-    )
-    with told(), _shown() as report:
+        dry_run=dry_run, overwrite=overwrite, check_patients=check_patients, provenance=provenance,
+        despite_prior=despite_prior, batch=batch,
+    )  # fmt: skip
+    noted = None if dry_run else {"folder": str(folder.resolve()), "to": base}
+    with told(), interruptible():
         settings = read_settings(site)
         tokens = access(base, rights, given, settings, site, lambda: datetime.now(UTC))
-        noted = {"folder": str(folder.resolve()), "to": base}
-        if not dry_run:
-            note_done(settings, "batch-write", {**noted, "state": "begins"})  # what nobody can record is not written
-        tally = asyncio.run(write_back(folder, base, tokens, wanted, report))
-    if json:
-        typer.echo(msgspec.json.encode(tally.told()).decode())
-    else:
-        _print(tally, provenance=provenance)
-    with told():  # after the counts are told: the disk that stopped the run may be the ledger's too
-        if not dry_run:
-            counts = {name: str(value) for name, value in tally.told().items() if type(value) is int}
-            note_done(settings, "batch-write", {**noted, "state": "ended", **counts})
+        course = Course(settings, noted, partial(_show, json=json, provenance=provenance))
+        course.begins()
+        with course.whatever_comes(), _shown() as report:
+            tally = asyncio.run(write_back(folder, base, tokens, wanted, course.hears(report)))
+        course.ended(tally)
     if not tally.clean:
         raise typer.Exit(FAILED if tally.stopped else REJECTS)
 
@@ -96,6 +95,13 @@ def _shown() -> Iterator[Callable[[Tally], None]]:
         yield lambda tally: shown.update(task, total=tally.lines, completed=tally.lines - tally.untried)
 
 
+def _show(tally: Tally, *, json: bool, provenance: bool) -> None:
+    if json:
+        typer.echo(msgspec.json.encode(tally.told()).decode())
+    else:
+        _print(tally, provenance=provenance)
+
+
 def _print(tally: Tally, *, provenance: bool) -> None:
     would = "would be " if tally.dry_run else ""
     became = tally.became
@@ -106,6 +112,8 @@ def _print(tally: Tally, *, provenance: bool) -> None:
     )
     if became["nothing there"]:
         out.print(f"Of the unchanged, {became['nothing there']} were to be retracted and are not there.")
+    if became["retracted later"]:
+        out.print(f"Of the unchanged, {became['retracted later']} were left alone: a later run retracts them.")
     for one in tally.listed:
         err.print(f"{one.file}:{one.line}: {f'{one.status}: ' if one.status else ''}{one.why}")
     if (unlisted := tally.failed - tally.untried + became["changed there"] - len(tally.listed)) > 0:

@@ -11,8 +11,9 @@ from typing import Self
 import structlog
 
 from cds.errors import LedgerUnavailable, SiteError
+from cds.ledger.aside import keep_aside
 from cds.ledger.seal import Keyring
-from cds.ledger.spool_file import REFUSED, START, SpoolFile
+from cds.ledger.spool_file import START, SpoolFile
 from cds.ledger.spool_reading import Batch, Reading, leftovers, set_aside
 
 EVENTS = 100_000  # that may wait (R53)
@@ -99,11 +100,7 @@ class Spool:
 
     def set_aside(self, event: bytes) -> None:
         """Keeps, in a file of its own, what a database that is there does not take. OSError if that fails, too."""
-        file = SpoolFile.create(self._folder, REFUSED)
-        try:
-            file.append([event], self.keyring)
-        finally:
-            file.close()
+        keep_aside(self._folder, event, self.keyring)
 
     def aside(self) -> list[str]:
         """The files that were set aside, here and by processes that are gone, and nobody has taken away."""

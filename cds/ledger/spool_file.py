@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from cds.errors import LedgerSealed
+from cds.ledger.on_disk import sync_folder, write_at
 from cds.ledger.seal import Keyring
 
 LIVE = ".spool"
@@ -58,20 +59,29 @@ class SpoolFile:
         while True:
             identity = os.urandom(16)
             path = folder / f"{os.getpid()}-{identity.hex()}{suffix}"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
+            if (file := cls.begin(path, identity)) is not None:
+                return file
+
+    @classmethod
+    def begin(cls, path: Path, identity: bytes) -> Self | None:
+        """A new file under this name; None if somebody took it for a leftover, and will remove it. OSError: none."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # somebody took it for a leftover, and will remove it
-                os.close(descriptor)
-                continue
-            if os.fstat(descriptor).st_nlink:
-                break
+                if os.fstat(descriptor).st_nlink:
+                    write_at(descriptor, _head(identity), 0)
+                    os.fsync(descriptor)
+                    for above in (path.parent, path.parent.parent):
+                        sync_folder(above)
+                    return cls(path, descriptor, identity)
+        except OSError:
             os.close(descriptor)
-        _write(descriptor, _head(identity), 0)
-        os.fsync(descriptor)
-        for above in (folder, folder.parent):
-            _sync_folder(above)
-        return cls(path, descriptor, identity)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
+        os.close(descriptor)
+        return None
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
@@ -110,7 +120,7 @@ class SpoolFile:
             self._torn = False
         data = b"".join(self._framed(number, value, keyring) for number, value in enumerate(values, self.number))
         try:
-            _write(self._descriptor, data, self.size)
+            write_at(self._descriptor, data, self.size)
         except OSError:
             self._cut()
             raise
@@ -231,19 +241,3 @@ def _identity_in(path: Path) -> bytes:
         return bytes.fromhex(path.stem.rpartition("-")[2])
     except ValueError:
         return b""
-
-
-def _write(descriptor: int, data: bytes, at: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, at)
-        at, rest = at + written, rest[written:]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems cannot, and need not
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

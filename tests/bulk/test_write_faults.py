@@ -253,6 +253,26 @@ def test_a_provenance_that_is_owed_is_told_later(tmp_path: Path) -> None:
     assert written_once(server)
 
 
+@pytest.mark.proves("B28", "a kill after the send, on a server that adds identifiers: ours, and its Provenance is told")
+@pytest.mark.parametrize("road", ["put", "conditional"])
+def test_what_a_kill_left_unheard_is_known_again(tmp_path: Path, road: str) -> None:
+    server, results = shelf(road=road), assessments()
+    folder = run_folder(tmp_path / "run", results)
+    write(server, folder, provenance=False)
+    (progress,) = folder.glob("write-*.jsonl")
+    sends = [line for line in progress.read_text().splitlines(keepends=True) if '"did":"sent"' in line]
+    progress.write_text("".join(sends))
+    for one in server.kept["RiskAssessment"].values():
+        one["identifier"].append({"system": "urn:theirs", "value": one["id"]})
+    touched, *_ = server.kept["RiskAssessment"].values()
+    touched["prediction"][0]["probabilityDecimal"] = 0.5
+    tally = write(server, folder)
+    assert (tally.unchanged, tally.became["changed there"]) == (len(results) - 1, 1)
+    assert tally.provenance["written"] == len(results) - 1
+    assert "its answer lost" in tally.listed[0].why
+    assert written_once(server)
+
+
 def test_a_server_without_provenance_is_written_without(tmp_path: Path) -> None:
     server, results = shelf(provenance=None), assessments()
     tally = write(server, run_folder(tmp_path / "run", results))

@@ -1,6 +1,7 @@
 """Only a finished run's folder, as the run left it, is written anywhere."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,29 @@ def test_what_is_ours_is_updated_and_what_is_not_stands(there: Json | None, know
         )
 
 
+OWN_AND_THEIRS = [*OLDER["identifier"], {"system": "urn:theirs", "value": "17"}]
+
+
+@pytest.mark.proves("D34", "sent and not heard of: with an identifier more it is ours, in other words it is somebody's")
+@pytest.mark.parametrize(
+    ("there", "known", "step"),
+    [
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER)), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER), digest="older", version="1"), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS, "mitigation": "Referred."}, Known(sent=digest(OLDER)), "unchanged"),
+        ({"identifier": OWN_AND_THEIRS, "status": "amended"}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS, "prediction": []}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS[1:]}, Known(sent=digest(OLDER)), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent="other"), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, Known(sent=digest(OLDER), digest=digest(OLDER), version="1"), "changed there"),
+        ({"identifier": OWN_AND_THEIRS}, None, "changed there"),
+    ],
+)
+def test_what_was_sent_and_not_heard_of_is_ours_in_our_words(there: Json, known: Known | None, step: str) -> None:
+    kept = {**OLDER, **there, "meta": {"versionId": "2"}}
+    assert decide(Entry("RiskAssessment.ndjson", 1, OLDER), kept, known, "https://a", ENDED) == step
+
+
 OTHER = {"identifier": [{"system": IDENTIFIER_SYSTEM, "value": "other-numbers"}], "note": []}
 
 
@@ -196,6 +220,24 @@ def test_progress_is_read_up_to_the_line_in_which_a_kill_fell(tmp_path: Path) ->
     assert [json.loads(line)["did"] for line in path.read_text().splitlines()] == ["sent", "there", "told"]
     other = WriteProgress(tmp_path, "https://b")
     assert (other.of("1"), other.path == path) == (None, False)
+
+
+@pytest.mark.proves("B28", "the progress file's name is on the disk before anything is sent, whoever made it")
+def test_a_power_cut_does_not_lose_the_name_of_the_progress_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noting(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    for _ in ("new", "left by a kill"):
+        synced.clear()
+        with WriteProgress(tmp_path, "https://a") as progress:
+            assert synced == [progress.path.stat().st_ino, tmp_path.stat().st_ino]
 
 
 def test_two_at_once_on_one_folder_are_refused(tmp_path: Path) -> None:

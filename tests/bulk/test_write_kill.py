@@ -62,13 +62,12 @@ def told(provenance: dict[str, Any]) -> str:
 
 
 def two_runs(folder: Path) -> tuple[Path, Path]:
-    """A run, and a later one that retracts some of its results."""
+    """A run, and the one after it, which retracts some of its results."""
     results = many(RESULTS)
     later = [retracted(one) for one in results[:RETRACTED]]
     ended = "2026-11-23T15:00:00Z"
-    return run_folder(folder / "first", results), run_folder(
-        folder / "later", results[RETRACTED:], later, finished=ended
-    )
+    first = run_folder(folder / "first", results)
+    return first, run_folder(folder / "later", results[RETRACTED:], later, finished=ended, prior=str(first))
 
 
 @pytest.mark.proof
