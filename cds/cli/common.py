@@ -1,6 +1,7 @@
 """What every command shares: its exit codes, its options, and how an error is told."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,26 @@ def told() -> Iterator[None]:
         stop(USAGE, error.message)
     except BedsideError as error:
         stop(FAILED, error.message)
+
+
+@contextmanager
+def interruptible(word: str = "") -> Iterator[None]:
+    """Ctrl-C, and what a scheduler or a shutdown sends, end the command with a word and the shell's code for it."""
+    received = [signal.SIGINT]
+
+    def end(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        signal.raise_signal(signal.SIGINT)  # asyncio knows this one, and lets what runs come to an end
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if word:
+            err.print(word)
+        raise typer.Exit(128 + received[-1]) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def instant(text: str | None, option: str = "--at", *, day: time = time.max) -> datetime:

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from cds.cli.common import open_ledger
+from cds.cli.common import err, open_ledger
+from cds.errors import BedsideError, RequestError, RunUnusable, SiteError
 from cds.ledger.events import Event, Kind, Outcome
 from cds.settings import Settings
 from cds.site import LOCAL
@@ -19,6 +21,25 @@ def note_done(settings: Settings, kind: Kind, detail: Mapping[str, str], outcome
     event = Event(kind, LOCAL, datetime.now(UTC), outcome, f"command line: {who()}", None, detail)
     with open_ledger(settings) as ledger:
         asyncio.run(ledger.note(event))
+
+
+@contextmanager
+def noted(settings: Settings, kind: Kind, detail: Mapping[str, str]) -> Iterator[None]:
+    """Notes that it begins, and an end that raises: a beginning that stands alone in the ledger is a kill.
+
+    Raises SiteError, LedgerUnavailable: what nobody can record does not begin.
+    """
+    note_done(settings, kind, {**detail, "state": "begins"})
+    try:
+        yield
+    except BaseException as fault:
+        refused = isinstance(fault, (RequestError, RunUnusable, SiteError))
+        how = "interrupted" if isinstance(fault, KeyboardInterrupt) else "refused" if refused else "failed"
+        try:
+            note_done(settings, kind, {**detail, "state": "ended", "how": how}, "refused" if refused else "failed")
+        except BedsideError as other:
+            err.print(other.message)
+        raise
 
 
 def who() -> str:

@@ -1,7 +1,6 @@
 """`bedside score --out`: a whole export into files, with what became of everybody."""
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +21,9 @@ from cds.batch.places import is_ndjson
 from cds.batch.plan import Plan, planned
 from cds.batch.prefilter import Engine
 from cds.batch.sources import RANGE_BYTES, Export
-from cds.cli.common import REJECTS, err, out, stop, told
+from cds.cli.common import REJECTS, err, interruptible, out, told
 from cds.cli.export import fetch_export
-from cds.cli.noting import note_done
+from cds.cli.noting import note_done, noted
 from cds.errors import BedsideError, RequestError
 from cds.settings import Settings
 from cds.site.recipe import SiteRecipe
@@ -47,7 +46,9 @@ def score_population(
     as_json: bool,
 ) -> None:
     """Score an export into `folder`, and tell how it went. Exit code 3 when there were rejects."""
-    with told(), _interruptible(folder):
+    word = f"interrupted: what was done is kept in {folder}; the same command with --resume goes on"
+    # A ledger that is not ready is told before hours are spent, not after.
+    with told(), interruptible(word), noted(settings, "batch-run", {"folder": str(folder.resolve())}):
         places = [_fetched(p, folder, site, models, no_auth, as_json) if is_server(p) else p for p in places]
         export = _export(places, folder, changes=prior is not None)
         recipe = SiteRecipe.of(site, settings, models)
@@ -56,8 +57,6 @@ def score_population(
             recipe(), export, at, engine=prefilter,
             shards=before["shards"] if before else None, prior=str(prior.resolve()) if prior else None,
         )  # fmt: skip
-        begun = {"folder": str(folder.resolve()), "state": "begins"}
-        note_done(settings, "batch-run", begun)  # a ledger that is not ready is told before hours are spent
         with _progress(quiet=as_json) as progress:
             report = _scored(plan, recipe, folder, workers, spark, resume, progress)
     clean = _tell(report, folder, as_json)
@@ -103,25 +102,6 @@ def _workers_for(export: Export) -> int:
 
 
 @contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
-    """Ctrl-C, and what a scheduler or a shutdown sends, end the run with a word and the shell's code for the signal."""
-    received = [signal.SIGINT]
-
-    def end(number: int, _: object) -> None:
-        received.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        word = f"interrupted: what was done is kept in {folder}; the same command with --resume goes on"
-        stop(128 + received[-1], word)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _progress(*, quiet: bool) -> Iterator[Told]:
     """A bar on standard error, with rate and time to go; nothing into a pipe."""
     if quiet or not err.is_terminal:
@@ -156,6 +136,7 @@ def _noted(report: dict[str, Any], folder: Path) -> dict[str, str]:
     return {
         "folder": str(folder.resolve()),
         "state": "ended",
+        "how": "whole",
         "at": report["at"],
         "models": models,
         **counts,

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cds.bulk.tally import SHOWN, Tally
 from cds.bulk.write_back import Wanted, write_back
 from cds.bulk.writing import BATCH
-from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, SiteOption, err, out, stop, told
+from cds.cli.common import FAILED, REJECTS, USAGE, JsonOption, SiteOption, err, interruptible, out, stop, told
 from cds.cli.export_access import Credentials, access
-from cds.cli.write_course import Course, interruptible
+from cds.cli.write_course import Course
 from cds.settings import read_settings
 from cds.trust.urls import base_url
 

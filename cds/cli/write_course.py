@@ -1,10 +1,7 @@
 """What is told of one writing while it goes, and noted of it however it ends: by itself, refused, or interrupted."""
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-import typer
 
 from cds.bulk.tally import Tally
 from cds.cli.common import err
@@ -74,21 +71,3 @@ class Course:
     def _note(self, detail: Mapping[str, str], outcome: Outcome) -> None:
         if self._detail is not None:
             note_done(self._settings, "batch-write", {**self._detail, **detail}, outcome)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C, and what a scheduler or a shutdown sends, end the command in order, with the shell's code for it."""
-    received = [signal.SIGINT]
-
-    def end(number: int, _: object) -> None:
-        received.append(signal.Signals(number))
-        signal.raise_signal(signal.SIGINT)  # asyncio knows this one, and lets what runs come to an end
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(128 + received[-1]) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)

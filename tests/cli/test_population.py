@@ -103,7 +103,10 @@ def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
     audited = bedside("audit", "export", **own)
     events = [e for e in map(json.loads, audited.stdout.splitlines()) if "batch-run" in json.dumps(e)]
     begun, details = ({d["type"]: d["valueString"] for x in e["entity"] for d in x["detail"]} for e in events)
-    assert (begun["state"], details["state"]) == ("begins", "ended")
+    assert (begun["state"], details["state"], details["how"]) == ("begins", "ended", "whole")
+    again = bedside("score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), **own)
+    assert (again.returncode, again.stderr) == (2, f"{tmp_path / 'out'} holds a finished run: choose another folder\n")
+    assert '"refused"' in bedside("audit", "export", **own).stdout
     report = json.loads(told.stdout)
     assert details["scores.parquet"] == report["outputs"]["scores.parquet"]["sha256"]
     assert (details["patients"], details["scored"], details["models"]) == ("12", "5", "kfre-4 1.0.0")
