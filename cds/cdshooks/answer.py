@@ -193,6 +193,8 @@ def _score(deployed: Deployed, chart: Chart, said: Answer) -> None:
             raise  # whose data, and whether there are any, is every model's matter
         except ModelFailed as fault:
             said.failed[model.id] = fault
+        except BedsideError as fault:  # such as a trained model's file that is not as it was at the start
+            said.failed[model.id] = ModelFailed(f"{model.id} failed with {type(fault).__name__}", model.id, fault)
 
 
 def _digest(call: Call) -> str:
