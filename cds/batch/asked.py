@@ -1,7 +1,7 @@
 """What an export was asked for, held against what is to be scored from it: what was not asked for is not absent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -14,12 +14,16 @@ _NARROWS = ("_typeFilter", "_elements", "_until")
 
 
 class Asked(Struct, frozen=True):
-    """`codes`: search tokens by the type that was asked for by its codes; `narrowed`: parameters of the user's own."""
+    """`codes`: search tokens by the type that was asked for by its codes; `narrowed`: parameters of the user's own.
+
+    `since` and `as_of` are instants as they were written: what changed after the one, up to the other.
+    """
 
     types: tuple[str, ...]
     codes: Mapping[str, tuple[str, ...]] = {}
     since: str | None = None
     narrowed: tuple[str, ...] = ()
+    as_of: str | None = None
 
 
 class Request(Struct, frozen=True):
@@ -34,8 +38,10 @@ class Request(Struct, frozen=True):
         since = next((value for name, value in self.parameters if name == "_since"), None)
         narrowed = [
             f"{name}={value}"
-            for name, value in self.parameters
-            if name in _NARROWS and value.partition("?")[0] not in self.codes
+            for name, values in self.parameters
+            if name in _NARROWS
+            for value in (values.split(",") if name == "_typeFilter" else [values])
+            if value.partition("?")[0] not in self.codes
         ]
         return Asked(types, self.codes, since, tuple(dict.fromkeys(narrowed))) if types else None
 
@@ -77,19 +83,49 @@ def _unasked(kind: str, tokens: tuple[str, ...] | None, known: Sequence[Asked]) 
 
 
 def refuse_gap(asked: Sequence[Asked | None], before: str | None) -> None:
-    """Raises RequestError when changes begin later than the data of the run before end; `before`: as of when they are.
+    """Raises RequestError when changes begin later than the data end that they follow; `before`: the run before's end.
 
-    Where either is not known, nobody can say.
+    Where an end or a beginning is not known, nobody can say.
     """
-    since = [one.since for one in asked if one is not None and one.since]
-    if before is None or not since or len(since) < len(asked):
-        return
-    if min(map(_instant, since)) > _instant(before):
-        raise RequestError(
-            f"this export tells what changed since {min(since)}, and the run before is of an export as of {before}: "
-            f"what changed in between is in neither. Score the export in between first, or export --since {before}"
-        )
+    known = [one for one in asked if one is not None]
+    wholes = [one.as_of for one in known if not one.since]
+    reached = before if before is not None else _first(wholes) if len(known) == len(asked) else None
+    for one in sorted((one for one in known if one.since and _instant(one.since)), key=_since):
+        if (end := _instant(reached)) is None:
+            return
+        if _since(one) > end:
+            raise RequestError(
+                f"this export tells what changed since {one.since}, and all before it is as of {reached}: what changed "
+                f"in between is in neither. Score the export in between first, or export --since {reached}"
+            )
+        ends = _instant(one.as_of)
+        reached = one.as_of if ends is None or ends > end else reached
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def as_of(asked: Sequence[Asked | None]) -> str | None:
+    """Up to when exports together tell all: of whole ones the earliest end, and then as far as changes go on."""
+    known = [one for one in asked if one is not None]
+    ends = [one.as_of for one in known if one.since] or [_first([one.as_of for one in known])]
+    return max((end for end in ends if _instant(end)), key=_since_text, default=None)
+
+
+def _first(ends: Sequence[str | None]) -> str | None:
+    """The earliest; None where one is not known."""
+    return min(ends, key=_since_text) if ends and all(map(_instant, ends)) else None
+
+
+def _since(one: Asked) -> datetime:
+    return _since_text(one.since)
+
+
+def _since_text(text: str | None) -> datetime:
+    return _instant(text) or datetime.max.replace(tzinfo=UTC)
+
+
+def _instant(text: str | None) -> datetime | None:
+    """None for what is no instant: a server's time without its offset is another one everywhere."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

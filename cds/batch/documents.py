@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from cds.batch.recorded import NOT_DATA, RECORD
+from cds.batch.recorded import NOT_DATA, RECORD, recorded
 from cds.errors import UnreadableResource
 from cds.fhir.chart import Located
 from cds.fhir.resources import Resource, read, read_leniently
@@ -42,7 +42,7 @@ def resources(paths: Iterable[Path], rejects: list[Reject]) -> Iterator[tuple[Pa
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            beside = {RECORD, *NOT_DATA} if (path / RECORD).exists() else ()
+            beside = {RECORD, *NOT_DATA} if recorded(str(path)) else ()
             files = sorted(p for p in path.iterdir() if p.suffix in (".json", ".ndjson") and p.is_file())
             yield from (file for file in files if file.name not in beside)
         else:

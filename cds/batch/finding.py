@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from cds.batch.asked import as_of
 from cds.batch.places import PACKED, afar, is_folder, is_ndjson, is_there, listed, name_of, plain, reached
 from cds.batch.recorded import NOT_DATA, RECORD, ExportRecord, recorded
 from cds.batch.sources import MIXED, Export, Source
@@ -36,7 +37,7 @@ def find_export(places: Sequence[str], *, changes: bool = False) -> Export:
         tuple(name for part in parts for name in part.ignored),
         tuple(dict.fromkeys(base for part in parts for base in part.bases)),
         dict(errors),
-        next((part.as_of for part in parts if part.as_of), None),
+        as_of([one for part in parts for one in part.asked]) or next((p.as_of for p in parts if p.as_of), None),
         tuple(one for part in parts for one in part.asked),
     )
 
@@ -67,7 +68,7 @@ def _folder(place: str) -> Export:
         (record.base.rstrip("/"),) if record and record.base else (),
         {name: count for name, count in record.severities.items() if name in _SEVERE} if record else {},
         record.transaction_time if record else None,
-        (record.request.asked() if record else None,),
+        (record.asked() if record else None,),
     )
 
 

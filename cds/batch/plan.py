@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct, json
 
-from cds.batch.asked import refuse_unasked
+from cds.batch.asked import refuse_gap, refuse_unasked
 from cds.batch.durable import write_durably
 from cds.batch.prefilter import Engine
 from cds.batch.scorers import Scorers
@@ -78,6 +78,8 @@ def planned(
     Raises RequestError when `at` has no time zone, or when the export was not asked for all that the models read.
     """
     refuse_unasked(export.asked, scorers.needs, scorers.vocabulary, changes=prior is not None)
+    if prior is None:
+        refuse_gap(export.asked, None)
     return Plan(
         bedside=version("bedside"),
         at=with_zone(at).replace(microsecond=0),

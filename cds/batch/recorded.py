@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import MsgspecError, Struct, field, json
+from msgspec import MsgspecError, Struct, convert, field, json, structs
 
 from cds.batch.asked import Asked, Request
 from cds.batch.places import is_there, reached
@@ -39,6 +39,12 @@ class ExportRecord(Struct):
     severities: dict[str, int] = field(default_factory=dict)
     transaction_time: str | None = None
     request: Request = Request()
+    adopted: bool = False
+
+    def asked(self) -> Asked | None:
+        """None where that is not known: whoever began an export that was adopted may have asked for something else."""
+        found = None if self.adopted else self.request.asked()
+        return structs.replace(found, as_of=self.transaction_time) if found else None
 
 
 def recorded(place: str) -> ExportRecord | None:
@@ -48,8 +54,11 @@ def recorded(place: str) -> ExportRecord | None:
         return None
     system, path_there = reached(path)
     try:
-        record = json.decode(system.cat_file(path_there), type=ExportRecord)
-    except (MsgspecError, OSError):
+        said = json.decode(system.cat_file(path_there))
+        if not isinstance(said, dict) or "resourceType" in said or not {"state", "files"} & said.keys():
+            return None  # somebody else's file of that name
+        record = convert(said, ExportRecord)
+    except (MsgspecError, UnicodeDecodeError, OSError):
         raise ExportUnreadable(f"{RECORD} cannot be read: export again") from None
     if record.state != "complete":
         raise ExportUnreadable("this export is not complete: run the same `bedside export` again to finish it")
@@ -59,4 +68,4 @@ def recorded(place: str) -> ExportRecord | None:
 def asked_in(places: Iterable[str]) -> tuple[Asked | None, ...]:
     """What each place was asked for; None for a file, and for a folder in which nobody recorded it."""
     found = (recorded(place) if Path(place).is_dir() else None for place in places)
-    return tuple(record.request.asked() if record else None for record in found)
+    return tuple(record.asked() if record else None for record in found)

@@ -43,6 +43,8 @@ class Record(Struct, kw_only=True):
     status_digest: str = ""
     separate_status: bool = False
     adopted: bool = False
+    unanswered: bool = False
+    """Whether an earlier start in this folder ended before the server's answer was on the disk."""
     transaction_time: str | None = None
     pages: int = 0
     files: list[Entry] = []

@@ -62,12 +62,6 @@ async def cancel(server: BulkServer, pace: Pace, *, out: Path | None = None, url
         return said
 
 
-_UNANSWERED = (
-    "an earlier start in this folder ended before the server's answer was on the disk: the server may have begun that "
-    "export too, and keeps its files until they expire"
-)
-
-
 @contextmanager
 def _told(out: Path) -> Iterator[None]:
     """What the disk refuses, in a sentence."""
@@ -97,11 +91,9 @@ async def _begun(request: ExportRequest, out: Path, server: BulkServer, pace: Pa
         return run
     record = Record(
         export_id=secrets.token_hex(16), base=server.base, request=request.told(), request_digest=request.digest(),
-        began=pace.clock(), adopted=adopt is not None,
+        began=pace.clock(), adopted=adopt is not None, unanswered=unanswered and adopt is None,
     )  # fmt: skip
     run = Run(Checkpoint(out, record), server, pace, EventLog(out / LOG, record.export_id, pace.clock))
-    if unanswered:
-        run.warnings = (_UNANSWERED,)
     if adopt is not None:
         record.status_url = server.allow(adopt, "the export's status")
         record.separate_status = request.separate_status

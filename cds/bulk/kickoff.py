@@ -8,7 +8,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cds.bulk.asking import Answer, BulkServer, joined
 from cds.bulk.failed import AlreadyRunning, ExportFailed
@@ -80,7 +80,8 @@ class ExportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def digest(self) -> str:
         """The same for the same request, and nothing of it can be read there."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+        sent = structs.replace(self, type_filters=(*self.type_filters, *self._code_filters()), codes={})
+        return hashlib.sha256(msgspec.json.encode(sent)).hexdigest()
 
     def told(self) -> dict[str, Any]:
         """What may be kept and logged: patients by their number, and of a filter no value, which may name one.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cds.bulk.run_folder import Record, RunFolder, open_run, read_record
-from cds.bulk.write_progress import Noted, WriteProgress
+from cds.bulk.write_progress import AtWork, Noted, WriteProgress
 from cds.errors import RunUnusable, UnsafeToWrite
 
 _OR = "or go on without what only it holds: --despite-prior"
@@ -15,7 +15,7 @@ def refuse_gap(run: Record, progress: WriteProgress, base: str) -> None:
 
     A result of it that did not change since stands in no later file. Once a run was begun there, that is settled.
     """
-    if run.prior is None or progress.begun == run.digest:
+    if run.prior is None or progress.begun == run.digest or progress.of_an_earlier_version:
         return
     before = _before(run)
     if before is None:
@@ -26,21 +26,29 @@ def refuse_gap(run: Record, progress: WriteProgress, base: str) -> None:
     there = WriteProgress(before.folder, base)
     if there.ended != before.digest:
         how = "not to its end" if there.begun == before.digest else "not at all"
+        how = "not to its end as far as is known" if there.of_an_earlier_version else how
         raise UnsafeToWrite(
             f"the run before this one, {run.prior}, was written to this server {how}, and this one holds only what "
             f"changed since: nothing was written. Write that one first, {_OR}"
         )
 
 
-def leave_word(run: Record, base: str) -> None:
+def leave_word(run: Record, base: str, *, despite_prior: bool = False) -> None:
     """Lets the runs before this one know that it is written here, so that they bring back nothing that it retracts.
 
-    The oldest first: a kill in between leaves none of them out the next time. Raises RunUnusable.
+    The oldest first: a kill in between leaves none of them out the next time. Raises RunUnusable where one cannot be
+    told, but `despite_prior`.
     """
     for before, after in reversed(list(_untold(run, base))):
-        with WriteProgress(before.folder, base) as progress:
-            progress.note(Noted("followed", digest=after.digest, file=str(after.folder)))
-            progress.keep()
+        try:
+            with WriteProgress(before.folder, base) as progress:
+                progress.note(Noted("followed", digest=after.digest, file=str(after.folder)))
+                progress.keep()
+        except AtWork:
+            raise
+        except RunUnusable as fault:
+            if not despite_prior:
+                raise RunUnusable(f"{fault.message}, {_OR}") from None
 
 
 def retracted_later(run: Record, progress: WriteProgress, base: str) -> frozenset[str]:
@@ -93,4 +101,5 @@ def _before(run: Record) -> Record | None:
         found = read_record(run.prior) if run.prior is not None else None
     except RunUnusable:
         return None
-    return found if found is not None and found.ended <= run.ended else None
+    another = found is not None and found.digest != run.digest and found.ended <= run.ended
+    return found if another else None

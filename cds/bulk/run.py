@@ -27,6 +27,10 @@ from cds.errors import BedsideError
 from cds.fhir.http import Http
 
 _FAULTS_TOLD = 5
+_UNANSWERED = (
+    "an earlier start in this folder ended before the server's answer was on the disk: the server may have begun that "
+    "export too, and keeps its files until they expire"
+)
 Queue = asyncio.PriorityQueue[tuple[float, int, Entry]]
 """When a file's link ends, its number in the queue, and the file: what ends first is fetched first."""
 
@@ -49,7 +53,6 @@ class Run:
         self.plan = Plan(book.record.files)
         self.told = Told()
         self.faults: list[FileFailed] = []
-        self.warnings: tuple[str, ...] = ()
         self._renewing = asyncio.Lock()
 
     async def kick_off(self, request: ExportRequest) -> None:
@@ -59,7 +62,8 @@ class Run:
         try:
             url, headers = await kick_off(self.server, request, self.pace)
         except ExportFailed as fault:
-            self.book.remove()
+            if not record.unanswered:
+                self.book.remove()
             self.log.kickoff(self.server.base, request, {}, error=str(fault.status or type(fault).__name__))
             raise
         record.status_url, record.separate_status = url, keeps_apart(headers)
@@ -86,7 +90,7 @@ class Run:
             self.book.end("complete", self.pace.clock())
         self._log_end()
         warnings = await self._tidy(keep=keep)
-        return exported(self.book, (*self.warnings, *warnings))
+        return exported(self.book, (*([_UNANSWERED] if record.unanswered else []), *warnings))
 
     async def _gather(self, at_once: int, deadline: datetime, tell: Callable[[Told], None]) -> None:
         queue: Queue = asyncio.PriorityQueue()

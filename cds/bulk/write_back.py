@@ -57,12 +57,12 @@ async def write_back(
         if wanted.dry_run:
             return await _writing(run, target, abilities, progress, wanted, report).would()
         with progress:
-            _begin(run, progress, target.base)
+            leave_word(run.record, target.base, despite_prior=wanted.despite_prior)
+            _begin(run, progress)
             return await _writing(run, target, abilities, progress, wanted, report).write()
 
 
-def _begin(run: RunFolder, progress: WriteProgress, base: str) -> None:
-    leave_word(run.record, base)
+def _begin(run: RunFolder, progress: WriteProgress) -> None:
     if progress.begun != run.record.digest:
         progress.note(Noted("begun", digest=run.record.digest))
         progress.keep()

@@ -57,6 +57,10 @@ class Noted(Struct, frozen=True, omit_defaults=True):
     status: int | None = None
 
 
+class AtWork(RunUnusable):
+    """Another `bedside write` holds the file."""
+
+
 class WriteProgress:
     """The file `write-….jsonl` of a run's folder and a server. What the server keeps is always asked of the server.
 
@@ -83,6 +87,11 @@ class WriteProgress:
         self.followers: set[tuple[str, str]] = set()
         """Folder and digest of the runs that followed this one, and were begun here."""
 
+    @property
+    def of_an_earlier_version(self) -> bool:
+        """Whether results were written by a version that noted nothing of the run itself."""
+        return self.begun is None and bool(self._known)
+
     def __enter__(self) -> "WriteProgress":
         try:
             file = FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+")
@@ -92,7 +101,7 @@ class WriteProgress:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
-            raise RunUnusable(f"{self.path}: another `bedside write` is at work on this folder") from None
+            raise AtWork(f"{self.path}: another `bedside write` is at work on this folder") from None
         try:
             content = file.read()
             file.truncate(content.rfind(b"\n") + 1)  # the line in which a kill fell

@@ -71,6 +71,8 @@ def interruptible(word: str = "") -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         received.append(signal.Signals(number))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background, which no Ctrl-C is for
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)  # asyncio knows this one, and lets what runs come to an end
 
     before = signal.signal(signal.SIGTERM, end)

@@ -68,7 +68,19 @@ def _since(text: str | None) -> datetime | None:
         )
     if found.transaction_time is None:
         raise RequestError(f"--since {text}: that export does not say as of when it was made")
+    if not _is_day_or_instant(found.transaction_time):
+        raise RequestError(
+            f"--since {text}: that export was made as of {found.transaction_time}, without an offset: give the instant "
+            "with the offset of its server"
+        )
     return since_option(found.transaction_time)
+
+
+def _is_day_or_instant(text: str) -> bool:
+    try:
+        return len(text) <= len("2026-11-22") or datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _patients(file: Path | None) -> tuple[str, ...]:

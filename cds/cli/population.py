@@ -59,9 +59,11 @@ def score_population(
         )  # fmt: skip
         with _progress(quiet=as_json) as progress:
             report = _scored(plan, recipe, folder, workers, spark, resume, progress)
-    clean = _tell(report, folder, as_json)
-    with told():
-        _note_end(settings, report, folder)
+    with told(), interruptible():
+        try:
+            clean = _tell(report, folder, as_json)
+        finally:  # also into a pipe that nobody reads any more
+            _note_end(settings, report, folder)
     if not clean:
         raise typer.Exit(REJECTS)
 

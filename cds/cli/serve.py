@@ -77,18 +77,18 @@ def demo_settings(site: Path | None, base: str, region: str | None) -> Settings:
         "fhir_base": f"{base}/demo/fhir",
         "smart": {"client_id": DEMO_APP, "frame_ancestors": [base], "save": True, "standalone": True},
     }
-    return read_settings(
-        site,
-        trust="open-on-loopback",
-        public_url=base,
-        region=region or "north-america",
-        default_stage="live" if site else "off",
+    given = {
+        "trust": "open-on-loopback",
+        "public_url": base,
+        "default_stage": "live" if site else "off",
         **own,
-        mute_days=0,  # whoever plays with a card wants to see it again
-        drain_seconds=0,  # whoever plays with the demo waits for nobody
-        clients=(ehr,),
-        keys=demo_folder() / FILE_NAME,
-    )
+        "mute_days": 0,  # whoever plays with a card wants to see it again
+        "drain_seconds": 0,  # whoever plays with the demo waits for nobody
+        "clients": (ehr,),
+        "keys": demo_folder() / FILE_NAME,
+    }
+    region = region or read_settings(site, **given).region or "north-america"
+    return read_settings(site, region=region, **given)
 
 
 def recording(settings: Settings, *, demo: bool) -> Ledger | None:

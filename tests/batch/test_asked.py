@@ -1,9 +1,11 @@
 """An export holds what was asked for: what was not is no absence, and what changed is not everything."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cds.batch.finding import find_export
@@ -102,6 +104,72 @@ def test_no_night_between_two_runs_is_lost(tmp_path: Path) -> None:
     assert not (tmp_path / "next" / "run.json").exists()
     close = exported(tmp_path / "monday", asked(since="2026-11-21T02:00:00Z"), [])
     assert run(close, out=tmp_path / "next", prior=tmp_path / "out")["patients"] == 1
+
+
+@pytest.mark.proves("B15", "several nights at once follow each other without a gap, and the last of them is the end")
+def test_several_nights_in_one_run_follow_each_other(tmp_path: Path) -> None:
+    def night(day: int, lines: list[Any] | None = None) -> Path:
+        since = f"2026-11-{day - 1:02}T02:00:00Z"
+        return exported(tmp_path / str(day), asked(since=since), lines or [], f"2026-11-{day:02}T02:00:00Z")
+
+    whole_one = exported(tmp_path / "whole", asked(), when="2026-11-01T02:00:00Z")
+    run(whole_one, out=tmp_path / "out")
+    with pytest.raises(RequestError, match="changed in between is in neither"):
+        run(night(2), night(4), out=tmp_path / "gap", prior=tmp_path / "out")
+    told = run(night(3), night(2), out=tmp_path / "next", prior=tmp_path / "out")
+    assert told["export"]["transaction_time"] == "2026-11-03T02:00:00Z"
+    assert run(night(4), out=tmp_path / "after", prior=tmp_path / "next")["patients"] == 1
+    with pytest.raises(RequestError, match="changed in between is in neither"):
+        plan(whole_one, night(3))
+    assert plan(whole_one, night(2)).export.as_of == "2026-11-02T02:00:00Z"
+
+
+@pytest.mark.parametrize("when", ["2026-11-21T02:00:00", "2026-11-21", "the day before"])
+def test_of_a_time_that_is_no_instant_nobody_can_say(tmp_path: Path, when: str) -> None:
+    run(exported(tmp_path / "first", asked(), when=when), out=tmp_path / "out")
+    changes = exported(tmp_path / "next", asked(since="2026-11-22T02:00:00Z"), [])
+    assert run(changes, out=tmp_path / "again", prior=tmp_path / "out")["patients"] == 1
+    (tmp_path / "first" / "export.json").write_bytes(
+        json.dumps({
+            "state": "complete", "export_id": "x", "base": "b", "request": {}, "request_digest": "",
+            "began": "2026-11-21T00:00:00Z", "transaction_time": when,
+        }).encode()
+    )  # fmt: skip
+    if when == "2026-11-21":
+        assert asked(since=str(tmp_path / "first")).since == datetime(2026, 11, 21, tzinfo=UTC)
+        return
+    with pytest.raises(RequestError, match="without an offset: give the instant"):
+        asked(since=str(tmp_path / "first"))
+
+
+def test_what_somebody_else_began_may_hold_more_than_was_asked_for_here(tmp_path: Path) -> None:
+    folder = exported(tmp_path / "in", asked())
+    said = json.loads((folder / "export.json").read_text()) | {"adopted": True}
+    (folder / "export.json").write_text(json.dumps(said))
+    assert run(folder, out=tmp_path / "out", of=MELD)["export"]["not_found"] != []
+    assert bedside("score", str(folder), *REGION, "--models", "meld-3").returncode == 0
+
+
+def test_a_filter_of_the_users_own_is_said_beside_those_of_the_codes(tmp_path: Path) -> None:
+    own = ["Observation?category=laboratory", "Encounter?date=ge2020,le2021"]
+    for commas in (False, True):
+        request = asked(codes=True, filters=own, rest={"commas": commas})
+        told = find_export([str(exported(tmp_path / str(commas), request))]).asked[0]
+        assert told is not None
+        assert told.narrowed == ("_typeFilter=Encounter?date=…",)
+
+
+def test_the_same_export_has_the_same_digest_however_its_codes_are_kept() -> None:
+    now = asked(codes=True)
+    [derived] = [value for name, value in now.parameters() if name == "_typeFilter"]
+    assert now.digest() == msgspec.structs.replace(now, codes={}, type_filters=(derived.replace("%2C", ","),)).digest()
+
+
+def test_a_bundle_of_that_name_is_read_as_a_bundle(tmp_path: Path) -> None:
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": one} for one in whole("a")]}
+    (tmp_path / "export.json").write_text(json.dumps(bundle))
+    done = bedside("score", str(tmp_path), *REGION)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 scored, 0 not scored.")
 
 
 def test_an_export_without_a_word_of_what_was_asked_is_read_as_it_is(tmp_path: Path) -> None:

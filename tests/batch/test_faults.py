@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,19 +225,28 @@ def test_an_unfinished_run_waits_for_resume(export: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "first"),
+    [
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_IGN),  # as a shell starts a job in the background
+    ],
+)
 @pytest.mark.proves(
     "R62", "SIGINT and SIGTERM end a run with a word and the signal's exit code; resumed it ends the same"
 )
 def test_r62_a_signal_ends_a_run_with_a_word(
-    export: Path, tmp_path: Path, number: signal.Signals, workers: str
+    export: Path, tmp_path: Path, number: signal.Signals, first: Any, workers: str
 ) -> None:
     out = tmp_path / "out"
     how = ["--region", "north-america", "--at", runs.AT.isoformat(), "--workers", workers]
     command = [*COMMAND, "score", str(export), "--out", str(out), *how]
+    before = signal.signal(signal.SIGINT, first)
     began = subprocess.Popen(
         command, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     end = time.monotonic() + DEADLINE
     while not (out / ".work" / "ranges" / "000000").exists() and began.poll() is None:
         assert time.monotonic() < end

@@ -113,6 +113,36 @@ def test_an_export_that_began_and_cannot_be_recorded_is_told_with_its_address(un
     assert fetched(unsigned, out, adopt=unsigned.status_url).resources == 1
 
 
+def test_the_word_of_a_start_without_an_answer_stays_until_the_end(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    fetched(unsigned, out)
+    begun = record(out) | {"state": "running", "status_url": None, "files": [], "transaction_time": None, "ended": None}
+    for path in out.iterdir():
+        path.unlink()
+    (out / "export.json").write_bytes(msgspec.json.encode(begun))
+    start = "/fhir/Patient/$export"
+    unsigned.on[start] = lambda *_: outcome(405, "not-supported")
+    with pytest.raises(ExportFailed, match="answered 405"):
+        fetched(unsigned, out)
+    unsigned.on = {"/files/Patient.1": lambda *_: outcome(400, "processing")}
+    with pytest.raises(ExportFailed, match="answered 400"):
+        fetched(unsigned, out)
+    unsigned.on.clear()
+    for _ in range(2):
+        [word] = fetched(unsigned, out).warnings
+        assert "may have begun that export too" in word
+
+
+def test_an_adopted_start_is_the_one_without_an_answer(unsigned: BulkDouble, out: Path) -> None:
+    unsigned.add("output", "Patient.1", patients(1))
+    fetched(unsigned, out)
+    begun = record(out) | {"state": "running", "status_url": None, "files": [], "transaction_time": None, "ended": None}
+    for path in out.iterdir():
+        path.unlink()
+    (out / "export.json").write_bytes(msgspec.json.encode(begun))
+    assert fetched(unsigned, out, adopt=unsigned.status_url).warnings == ()
+
+
 def test_a_start_that_is_refused_leaves_the_folder_for_other_options(unsigned: BulkDouble, out: Path) -> None:
     unsigned.add("output", "Patient.1", patients(1))
     unsigned.on["/fhir/Patient/$export"] = lambda *_: outcome(405, "not-supported")

@@ -184,3 +184,45 @@ def test_the_command_refuses_with_4_and_goes_on_when_it_is_told_to(tmp_path: Pat
         assert json.loads(bedside(*command).stdout)["unchanged"] == 2, "it was said once, and is not asked again"
         late = bedside("write", str(monday), "--to", origin, "--no-auth")
     assert (late.returncode, "created 10" in late.stdout) == (0, True)
+
+
+def as_an_earlier_version_left_it(folder: Path) -> None:
+    """Its progress file told of results and of nothing else."""
+    [path] = folder.glob("write-*.jsonl")
+    lines = [line for line in path.read_text().splitlines() if json.loads(line)["did"] in ("sent", "there", "told")]
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_what_an_earlier_version_wrote_is_written_once_more_and_not_all_before_it(tmp_path: Path) -> None:
+    server = shelf()
+    sunday = night(tmp_path / "sunday", RESULTS[:4], None)
+    monday = night(tmp_path / "monday", RESULTS[4:10], sunday)
+    tuesday = night(tmp_path / "tuesday", RESULTS[10:], monday)
+    for one in (sunday, monday):
+        assert write(server, one).clean
+    for one in (sunday, monday):
+        as_an_earlier_version_left_it(one)
+    refused(server, tuesday, says="monday, was written to this server not to its end as far as is known")
+    assert write(server, monday).unchanged == 6
+    assert write(server, tuesday).clean
+
+
+def test_a_run_that_lies_where_the_one_before_lay_is_not_the_one_before(tmp_path: Path) -> None:
+    server = shelf()
+    last = night(tmp_path / "last", RESULTS[:10], None)
+    tonight = night(tmp_path / "tonight", RESULTS[10:], last)
+    shutil.rmtree(last)
+    tonight.rename(last)
+    refused(server, last, says="last, is not there any more")
+    assert write(server, last, despite_prior=True).clean
+
+
+def test_a_run_before_that_cannot_be_told_is_passed_over_when_asked(tmp_path: Path) -> None:
+    server = shelf()
+    monday = night(tmp_path / "monday", RESULTS[:10], None)
+    tuesday = night(tmp_path / "tuesday", RESULTS[10:], monday)
+    path = WriteProgress(monday, f"http://127.0.0.1:{server.port}").path
+    path.symlink_to(tmp_path / "nowhere" / "progress")  # a folder that takes no new file, also of the root's
+    refused(server, tuesday, says="not at all")
+    assert write(server, tuesday, despite_prior=True).clean
+    assert not path.exists()

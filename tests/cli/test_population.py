@@ -1,12 +1,14 @@
 """`bedside score --out` as somebody types it: what it prints, how it ends, and what the ledger holds of it."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.batch.runs import whole, write
-from tests.cli.command import EXPORT, bedside
+from tests.cli.command import COMMAND, EXPORT, ROOT, bedside, environment
 from tests.fhir.loopback import Loopback
 
 REGION = ("--region", "north-america", "--at", "2026-11-22")
@@ -112,6 +114,17 @@ def test_a_site_with_a_ledger_keeps_who_ran_what(tmp_path: Path) -> None:
     assert (details["patients"], details["scored"], details["models"]) == ("12", "5", "kfre-4 1.0.0")
     assert not [row for row in ("refer-64m", "low-68f") if row in audited.stdout]
     assert bedside("audit", "verify", **own).returncode == 0
+
+
+def test_a_run_whose_words_nobody_reads_has_its_end_in_the_ledger(tmp_path: Path) -> None:
+    own = {"BEDSIDE_LEDGER_KEY": KEY, "BEDSIDE_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}"}
+    assert bedside("ledger", "upgrade", **own).returncode == 0
+    read, written = os.pipe()
+    os.close(read)
+    command = [*COMMAND, "score", str(EXPORT), *REGION, "--out", str(tmp_path / "out"), "--json"]
+    subprocess.run(command, stdout=written, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment(**own), check=False)
+    os.close(written)
+    assert '"whole"' in bedside("audit", "export", **own).stdout
 
 
 def test_a_ledger_that_is_not_ready_is_told_before_anybody_is_scored(tmp_path: Path) -> None:

@@ -30,6 +30,17 @@ def test_a_region_on_the_command_line_is_the_one_that_scores() -> None:
     assert bedside("score", str(EXPORT), "--region", "north-america", *at).stdout != said
 
 
+def test_the_demo_takes_the_region_that_was_said_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    (tmp_path / "site.toml").write_text('region = "elsewhere"\n')
+    base = "http://127.0.0.1:1"
+    assert demo_settings(None, base, None).region == "north-america"
+    assert demo_settings(tmp_path, base, None).region == "elsewhere"
+    assert demo_settings(tmp_path, base, "north-america").region == "north-america"
+    monkeypatch.setenv("BEDSIDE_REGION", "elsewhere")
+    assert demo_settings(None, base, None).region == "elsewhere"
+
+
 def test_the_demo_writes_into_no_ledger_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site, spool = tmp_path / "site.sqlite", tmp_path / "spool"
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
