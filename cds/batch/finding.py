@@ -37,9 +37,15 @@ def find_export(places: Sequence[str], *, changes: bool = False) -> Export:
         tuple(name for part in parts for name in part.ignored),
         tuple(dict.fromkeys(base for part in parts for base in part.bases)),
         dict(errors),
-        as_of([one for part in parts for one in part.asked]) or next((p.as_of for p in parts if p.as_of), None),
+        as_of([one for part in parts for one in part.asked]) or _one_end(parts),
         tuple(one for part in parts for one in part.asked),
     )
+
+
+def _one_end(parts: Sequence[Export]) -> str | None:
+    """Where nobody knows what one was asked for: the end that all of them have."""
+    ends = {part.as_of for part in parts}
+    return ends.pop() if len(ends) == 1 else None
 
 
 def _part(place: str) -> Export:
@@ -67,7 +73,7 @@ def _folder(place: str) -> Export:
         (*left, *_folders(place)),
         (record.base.rstrip("/"),) if record and record.base else (),
         {name: count for name, count in record.severities.items() if name in _SEVERE} if record else {},
-        record.transaction_time if record else None,
+        record.as_of if record else None,
         (record.asked() if record else None,),
     )
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from msgspec import MsgspecError, json
 
-from cds.batch.asked import refuse_gap
 from cds.batch.crew import Crew, crew
 from cds.batch.durable import made
 from cds.batch.finish import OUTPUTS, RUN, Finish
@@ -88,9 +87,7 @@ def begin(plan: Plan, work: Work, resume: bool) -> Plan:
 
 
 def _refuse_other(plan: Plan, prior: Path) -> None:
-    """Raises RequestError when the run before did not keep what this one reads, ended earlier than these changes begin,
-    or has not ended.
-    """
+    """Raises RequestError when the run before did not keep what this one reads, or is no run that has ended."""
     before = finished(prior)
     if before is None:
         raise RequestError(f"--prior {prior}: there is no finished run")
@@ -98,7 +95,6 @@ def _refuse_other(plan: Plan, prior: Path) -> None:
         raise RequestError(
             f"--prior {prior} kept other data than these models read: score a whole export anew, without --prior"
         )
-    refuse_gap(plan.export.asked, before.get("export", {}).get("transaction_time"))
 
 
 def finished(out: Path) -> dict[str, Any] | None:

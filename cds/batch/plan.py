@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from msgspec import MsgspecError, Struct, json
+from msgspec import MsgspecError, Struct, json, structs
 
-from cds.batch.asked import refuse_gap, refuse_unasked
+from cds.batch.asked import later, refuse_gap, refuse_unasked
 from cds.batch.durable import write_durably
 from cds.batch.prefilter import Engine
 from cds.batch.scorers import Scorers
@@ -78,8 +78,9 @@ def planned(
     Raises RequestError when `at` has no time zone, or when the export was not asked for all that the models read.
     """
     refuse_unasked(export.asked, scorers.needs, scorers.vocabulary, changes=prior is not None)
-    if prior is None:
-        refuse_gap(export.asked, None)
+    before = _end_of(prior) if prior is not None else None
+    refuse_gap(export.asked, before, alone=prior is None)
+    export = structs.replace(export, as_of=later(export.as_of, before) if export.as_of else None)
     return Plan(
         bedside=version("bedside"),
         at=with_zone(at).replace(microsecond=0),
@@ -94,6 +95,20 @@ def planned(
         prior=prior,
         prior_run=sha256((Path(prior) / "run.json").read_bytes()).hexdigest() if prior else None,
     )
+
+
+def _end_of(prior: str) -> str | None:
+    """Up to when the data of the run before tell all."""
+    told = json.decode((Path(prior) / "run.json").read_bytes(), type=_Told)
+    return told.export.transaction_time
+
+
+class _Exported(Struct, frozen=True):
+    transaction_time: str | None = None
+
+
+class _Told(Struct, frozen=True):
+    export: _Exported = _Exported()
 
 
 def with_zone(at: datetime) -> datetime:

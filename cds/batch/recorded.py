@@ -41,10 +41,14 @@ class ExportRecord(Struct):
     request: Request = Request()
     adopted: bool = False
 
+    @property
+    def as_of(self) -> str | None:
+        return self.request.end(self.transaction_time)
+
     def asked(self) -> Asked | None:
-        """None where that is not known: whoever began an export that was adopted may have asked for something else."""
-        found = None if self.adopted else self.request.asked()
-        return structs.replace(found, as_of=self.transaction_time) if found else None
+        """None where nobody recorded it."""
+        found = self.request.asked()
+        return structs.replace(found, as_of=self.as_of, surely=not self.adopted) if found else None
 
 
 def recorded(place: str) -> ExportRecord | None:
@@ -55,7 +59,7 @@ def recorded(place: str) -> ExportRecord | None:
     system, path_there = reached(path)
     try:
         said = json.decode(system.cat_file(path_there))
-        if not isinstance(said, dict) or "resourceType" in said or not {"state", "files"} & said.keys():
+        if not isinstance(said, dict) or "resourceType" in said or not {"state", "files"} <= said.keys():
             return None  # somebody else's file of that name
         record = convert(said, ExportRecord)
     except (MsgspecError, UnicodeDecodeError, OSError):

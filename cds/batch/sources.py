@@ -81,7 +81,7 @@ class Export(Struct, frozen=True):
     errors: dict[str, int] = {}
     """Issues of severity error or fatal that the server reported of its own export, by severity."""
     as_of: str | None = None
-    """The server's transactionTime."""
+    """Up to when it tells all: the server's transactionTime, or an earlier `_until`."""
     asked: tuple[Asked | None, ...] = (None,)
     """What each place was asked for; None where nobody recorded it."""
 

@@ -88,11 +88,18 @@ def _untold(run: Record, base: str) -> Iterator[tuple[Record, Record]]:
     """The runs before, each with the one after it, back to the first that knows of it: from there on all know."""
     seen = {run.folder}
     while (before := _before(run)) is not None and before.folder not in seen:
-        if (str(run.folder), run.digest) in WriteProgress(before.folder, base).followers:
+        if (str(run.folder), run.digest) in _followers(before.folder, base):
             return
         yield before, run
         seen.add(before.folder)
         run = before
+
+
+def _followers(folder: Path, base: str) -> set[tuple[str, str]]:
+    try:
+        return WriteProgress(folder, base).followers
+    except RunUnusable:
+        return set()  # whoever leaves word there meets the same, and says so
 
 
 def _before(run: Record) -> Record | None:

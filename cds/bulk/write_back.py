@@ -57,7 +57,9 @@ async def write_back(
         if wanted.dry_run:
             return await _writing(run, target, abilities, progress, wanted, report).would()
         with progress:
-            leave_word(run.record, target.base, despite_prior=wanted.despite_prior)
+            leave_word(
+                run.record, target.base, despite_prior=wanted.despite_prior or progress.begun == run.record.digest
+            )
             _begin(run, progress)
             return await _writing(run, target, abilities, progress, wanted, report).write()
 

@@ -4,6 +4,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert
+
+from cds.batch.asked import Request
 from cds.bulk import ExportRequest
 from cds.bulk.checkpoint import FILE, read_record
 from cds.bulk.kickoff import Level
@@ -70,10 +73,10 @@ def _since(text: str | None) -> datetime | None:
         raise RequestError(f"--since {text}: that export does not say as of when it was made")
     if not _is_day_or_instant(found.transaction_time):
         raise RequestError(
-            f"--since {text}: that export was made as of {found.transaction_time}, without an offset: give the instant "
-            "with the offset of its server"
+            f"--since {text}: that export was made as of {found.transaction_time}, which is no instant with an offset: "
+            "give one, in the time of its server"
         )
-    return since_option(found.transaction_time)
+    return since_option(convert(found.request, Request).end(found.transaction_time))
 
 
 def _is_day_or_instant(text: str) -> bool:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from cds.batch.answers import Answer, Rejected, answer
-from cds.batch.asked import refuse_unasked
+from cds.batch.asked import refuse_gap, refuse_unasked
 from cds.batch.gather import Gathered
 from cds.batch.prefilter import Engine
 from cds.batch.recorded import asked_in
@@ -85,7 +85,9 @@ def score_files(
     if resume or prior or workers or engine != "local" or prefilter != "aho" or no_auth:
         stop(USAGE, "--resume, --prior, --workers, --engine, --prefilter and --no-auth go with --out")
     with told():
-        refuse_unasked(asked_in(files), union(n for m in chosen for n in m.predictors.needs()), found.vocabulary)
+        asked = asked_in(files)
+        refuse_gap(asked)
+        refuse_unasked(asked, union(n for m in chosen for n in m.predictors.needs()), found.vocabulary)
         gathered = read_export([Path(file) for file in files])
     lines = list(_lines(gathered, found, chosen, instant(at)))
     if json:

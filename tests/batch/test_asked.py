@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cds.batch.asked import Asked, as_of, refuse_gap
 from cds.batch.finding import find_export
 from cds.bulk.kickoff import ExportRequest
 from cds.cli.export_request import asked_for
@@ -99,7 +100,7 @@ def test_changes_alone_are_not_everything(tmp_path: Path) -> None:
 def test_no_night_between_two_runs_is_lost(tmp_path: Path) -> None:
     run(exported(tmp_path / "sunday", asked(), when="2026-11-21T02:00:00Z"), out=tmp_path / "out")
     gap = exported(tmp_path / "tuesday", asked(since="2026-11-21T02:00:01Z"), [])
-    with pytest.raises(RequestError, match=r"what changed in between is in neither.*--since 2026-11-21T02:00:00Z"):
+    with pytest.raises(RequestError, match=r"in between is in neither.*--since 2026-11-21T02:00:00Z"):
         run(gap, out=tmp_path / "next", prior=tmp_path / "out")
     assert not (tmp_path / "next" / "run.json").exists()
     close = exported(tmp_path / "monday", asked(since="2026-11-21T02:00:00Z"), [])
@@ -114,14 +115,94 @@ def test_several_nights_in_one_run_follow_each_other(tmp_path: Path) -> None:
 
     whole_one = exported(tmp_path / "whole", asked(), when="2026-11-01T02:00:00Z")
     run(whole_one, out=tmp_path / "out")
-    with pytest.raises(RequestError, match="changed in between is in neither"):
+    with pytest.raises(RequestError, match="in between is in neither"):
         run(night(2), night(4), out=tmp_path / "gap", prior=tmp_path / "out")
     told = run(night(3), night(2), out=tmp_path / "next", prior=tmp_path / "out")
     assert told["export"]["transaction_time"] == "2026-11-03T02:00:00Z"
     assert run(night(4), out=tmp_path / "after", prior=tmp_path / "next")["patients"] == 1
-    with pytest.raises(RequestError, match="changed in between is in neither"):
+    with pytest.raises(RequestError, match="in between is in neither"):
         plan(whole_one, night(3))
     assert plan(whole_one, night(2)).export.as_of == "2026-11-02T02:00:00Z"
+
+
+def part(
+    since: int | None, end: int | None, *, types: tuple[str, ...] = ("Patient", "Observation"), surely: bool = True
+) -> Asked:
+    """An export of these days of a month."""
+    return Asked(types, since=day(since), as_of=day(end), surely=surely)
+
+
+def day(number: int | None) -> str | None:
+    return f"2026-11-{number:02}T02:00:00Z" if number else None
+
+
+A, B = ("Patient", "Observation"), ("Condition",)
+WHOLE, NIGHT, NEXT = part(None, 1), part(1, 2), part(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "before", "end"),
+    [
+        ([WHOLE], None, 1),
+        ([part(None, 1, types=A), part(None, 3, types=B)], None, 1),
+        ([NEXT, WHOLE, NIGHT], None, 3),
+        ([NIGHT], 1, 2),
+        ([NEXT, NIGHT], 1, 3),
+        ([NIGHT], 5, 2),
+        ([part(None, 5), NIGHT], None, 5),
+        ([part(None, 5), part(5, 6)], 1, 6),
+        ([part(1, 2, types=A), part(1, 3, types=B)], 1, 2),
+        ([part(1, None), part(2, 3)], 1, None),
+        ([part(None, None), part(5, 6)], 1, 6),
+        ([part(4, 5, surely=False)], 1, None),
+        ([NEXT, None], 1, None),
+        ([None], None, None),
+    ],
+)
+def test_what_follows_without_a_gap_is_one(parts: list[Asked | None], before: int | None, end: int | None) -> None:
+    refuse_gap(parts, day(before), alone=before is None)
+    assert end is None or as_of(parts) == day(end)
+    refuse_gap(parts, None, alone=False)  # of a run before that does not say its end
+
+
+@pytest.mark.parametrize(
+    ("parts", "before"),
+    [
+        ([NEXT], 1),
+        ([WHOLE, NEXT], None),
+        ([NIGHT, part(3, 4)], 1),
+        ([NIGHT, part(2, 3, types=B), part(3, 4)], 1),
+        ([part(1, 2, types=A), part(1, 2, types=B), part(2, 3, types=B), part(3, 4, types=A)], 1),
+    ],
+)
+def test_a_gap_of_any_type_is_one(parts: list[Asked | None], before: int | None) -> None:
+    with pytest.raises(RequestError, match="in between is in neither"):
+        refuse_gap(parts, day(before), alone=before is None)
+
+
+def test_an_export_up_to_an_instant_ends_there(tmp_path: Path) -> None:
+    folder = exported(tmp_path / "in", asked(until="2026-11-10T00:00:00Z"))
+    assert find_export([str(folder)]).as_of == "2026-11-10T00:00:00+00:00"
+    text = json.loads((folder / "export.json").read_text())
+    whole_record = {"export_id": "x", "base": "b", "request_digest": "", "began": "2026-11-21T00:00:00Z"} | text
+    (folder / "export.json").write_text(json.dumps(whole_record | {"files": []}))
+    assert asked(since=str(folder)).since == datetime(2026, 11, 10, tzinfo=UTC)
+
+
+def test_an_adopted_export_of_changes_is_not_everything(tmp_path: Path) -> None:
+    folder = exported(tmp_path / "in", asked(since="2026-11-22T09:00:00Z"))
+    said = json.loads((folder / "export.json").read_text()) | {"adopted": True}
+    (folder / "export.json").write_text(json.dumps(said))
+    with pytest.raises(RequestError, match="only what changed since"):
+        plan(folder)
+
+
+def test_without_out_a_gap_is_one_too(tmp_path: Path) -> None:
+    first = exported(tmp_path / "first", asked(), when="2026-11-01T02:00:00Z")
+    later = exported(tmp_path / "later", asked(since="2026-11-02T02:00:00Z"), [])
+    done = bedside("score", str(first), str(later), *REGION)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "in between is in neither" in done.stderr
 
 
 @pytest.mark.parametrize("when", ["2026-11-21T02:00:00", "2026-11-21", "the day before"])
@@ -138,7 +219,7 @@ def test_of_a_time_that_is_no_instant_nobody_can_say(tmp_path: Path, when: str) 
     if when == "2026-11-21":
         assert asked(since=str(tmp_path / "first")).since == datetime(2026, 11, 21, tzinfo=UTC)
         return
-    with pytest.raises(RequestError, match="without an offset: give the instant"):
+    with pytest.raises(RequestError, match="no instant with an offset: give one"):
         asked(since=str(tmp_path / "first"))
 
 

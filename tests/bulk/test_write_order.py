@@ -226,3 +226,9 @@ def test_a_run_before_that_cannot_be_told_is_passed_over_when_asked(tmp_path: Pa
     refused(server, tuesday, says="not at all")
     assert write(server, tuesday, despite_prior=True).clean
     assert not path.exists()
+    assert write(server, tuesday).clean, "begun there once, it asks no more"
+    path.unlink()
+    path.mkdir()  # which nobody can read
+    wednesday = night(tmp_path / "wednesday", [], tuesday)
+    refused(server, wednesday, says="folder must be writable")
+    assert write(server, wednesday, despite_prior=True).clean
