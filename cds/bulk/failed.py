@@ -1,5 +1,8 @@
 """Names the ways in which an export does not go on."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from cds.errors import BedsideError, RequestError
 
 
@@ -40,3 +43,19 @@ class AccessRefused(ExportFailed):
 
 class NotThisExport(RequestError):
     """The folder holds something else than the export that is asked for."""
+
+
+@asynccontextmanager
+async def one_fault() -> AsyncIterator[None]:
+    """The first of the faults that ended a group of tasks; the others followed from it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(group: ExceptionGroup[Exception]) -> BaseException:
+    one: BaseException = group
+    while isinstance(one, ExceptionGroup):
+        one = one.exceptions[0]
+    return one

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -16,7 +15,7 @@ from cds.bulk.checkpoint import Checkpoint
 from cds.bulk.downloads import Downloads
 from cds.bulk.ending import Exported, delete, exported, severities
 from cds.bulk.event_log import EventLog
-from cds.bulk.failed import ExportFailed, NotThisExport
+from cds.bulk.failed import ExportFailed, NotThisExport, one_fault
 from cds.bulk.kickoff import ExportRequest, kick_off
 from cds.bulk.lanes import Lanes
 from cds.bulk.manifest import KINDS, same_instant
@@ -95,7 +94,7 @@ class Run:
     async def _gather(self, at_once: int, deadline: datetime, tell: Callable[[Told], None]) -> None:
         queue: Queue = asyncio.PriorityQueue()
         status = self._status(deadline, tell)
-        async with _one_fault(), self.server.connections() as http, asyncio.TaskGroup() as group:
+        async with one_fault(), self.server.connections() as http, asyncio.TaskGroup() as group:
             downloads = self._downloads(http, Lanes(at_once), status, tell)
             workers = [group.create_task(self._work(queue, downloads, tell)) for _ in range(at_once)]
             queued, numbers = set[str](), count()
@@ -226,19 +225,3 @@ class Run:
 def _until(expires: datetime | None) -> float:
     """What sorts first is fetched first."""
     return expires.timestamp() if expires is not None else float("inf")
-
-
-@asynccontextmanager
-async def _one_fault() -> AsyncIterator[None]:
-    """The first of the faults that ended a group of tasks; the others followed from it."""
-    try:
-        yield
-    except ExceptionGroup as group:
-        raise _first(group) from None
-
-
-def _first(group: ExceptionGroup[Exception]) -> BaseException:
-    one: BaseException = group
-    while isinstance(one, ExceptionGroup):
-        one = one.exceptions[0]
-    return one
