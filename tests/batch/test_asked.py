@@ -56,8 +56,8 @@ def test_what_one_export_lacks_another_may_bring(tmp_path: Path) -> None:
     first = exported(tmp_path / "first", asked())
     rest = exported(tmp_path / "rest", asked(types=["MedicationRequest", "MedicationStatement", "Medication"]), [])
     unknown = write(tmp_path / "theirs" / "MedicationRequest.ndjson", [])
-    plan(first, rest, of=BOTH)
-    plan(first, unknown, of=BOTH)
+    assert len(plan(first, rest, of=BOTH).export.files) == 2
+    assert len(plan(first, unknown, of=BOTH).export.files) == 2
 
 
 @pytest.mark.proves("B5", "an export of some codes is scored by models that read no others")

@@ -113,13 +113,18 @@ def test_an_export_that_began_and_cannot_be_recorded_is_told_with_its_address(un
     assert fetched(unsigned, out, adopt=unsigned.status_url).resources == 1
 
 
-def test_the_word_of_a_start_without_an_answer_stays_until_the_end(unsigned: BulkDouble, out: Path) -> None:
-    unsigned.add("output", "Patient.1", patients(1))
-    fetched(unsigned, out)
+def begun_and_unanswered(double: BulkDouble, out: Path) -> None:
+    """The folder as a kill leaves it between the export's start and the server's answer."""
+    double.add("output", "Patient.1", patients(1))
+    fetched(double, out)
     begun = record(out) | {"state": "running", "status_url": None, "files": [], "transaction_time": None, "ended": None}
     for path in out.iterdir():
         path.unlink()
     (out / "export.json").write_bytes(msgspec.json.encode(begun))
+
+
+def test_the_word_of_a_start_without_an_answer_stays_until_the_end(unsigned: BulkDouble, out: Path) -> None:
+    begun_and_unanswered(unsigned, out)
     start = "/fhir/Patient/$export"
     unsigned.on[start] = lambda *_: outcome(405, "not-supported")
     with pytest.raises(ExportFailed, match="answered 405"):
@@ -134,12 +139,7 @@ def test_the_word_of_a_start_without_an_answer_stays_until_the_end(unsigned: Bul
 
 
 def test_an_adopted_start_is_the_one_without_an_answer(unsigned: BulkDouble, out: Path) -> None:
-    unsigned.add("output", "Patient.1", patients(1))
-    fetched(unsigned, out)
-    begun = record(out) | {"state": "running", "status_url": None, "files": [], "transaction_time": None, "ended": None}
-    for path in out.iterdir():
-        path.unlink()
-    (out / "export.json").write_bytes(msgspec.json.encode(begun))
+    begun_and_unanswered(unsigned, out)
     assert fetched(unsigned, out, adopt=unsigned.status_url).warnings == ()
 
 

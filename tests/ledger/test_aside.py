@@ -1,9 +1,6 @@
 """What is set aside stands in one file, whole, however often it had to be tried; a try that fails leaves nothing."""
 
 import asyncio
-import contextlib
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +11,8 @@ from cds.ledger.spool import Spool
 from cds.ledger.spool_file import LIVE, REFUSED, START, SpoolFile
 from cds.ledger.spool_reading import Spooled, packed
 from tests.ledger.conftest import answer
+from tests.ledger.full_disk import at_most
 from tests.ledger.test_homecoming import _until
-
-
-@contextlib.contextmanager
-def _room(size: int) -> Iterator[None]:
-    """No file of this process may grow over so many bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _open_files() -> int:
@@ -46,7 +33,7 @@ def test_a_try_that_fails_leaves_nothing(tmp_path: Path, keyring: Keyring, size:
     spool = Spool.open(tmp_path, keyring)
     before, files = _open_files(), set(tmp_path.iterdir())
     for _ in range(20):
-        with _room(size), pytest.raises(OSError, match="File too large"):
+        with at_most(size), pytest.raises(OSError, match="File too large"):
             spool.set_aside(bytes(1000))
     assert (_open_files(), set(tmp_path.iterdir()), spool.aside()) == (before, files, [])
     spool.set_aside(bytes(1000))
@@ -58,7 +45,7 @@ def test_a_try_that_fails_leaves_nothing(tmp_path: Path, keyring: Keyring, size:
 def test_a_spool_that_cannot_be_begun_leaves_nothing(tmp_path: Path) -> None:
     before = _open_files()
     for _ in range(20):
-        with _room(10), pytest.raises(OSError, match="File too large"):
+        with at_most(10), pytest.raises(OSError, match="File too large"):
             SpoolFile.create(tmp_path)
     assert (_open_files(), list(tmp_path.iterdir())) == (before, [])
 

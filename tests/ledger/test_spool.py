@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from cds.errors import LedgerUnavailable, SiteError
 from cds.ledger import AnswerRecord, FeedbackRecord, Keyring, Ledger
 from cds.ledger.events import Event
 from cds.ledger.spool_file import LIVE, START, SpoolFile
+from tests.ledger.full_disk import at_most
 from tests.ledger.test_sealing import CANARIES
 
 Make = Callable[..., AnswerRecord]
@@ -211,7 +211,7 @@ def test_r53_with_its_spool_full_nothing_leaves(spooling: Ledger, an_answer: Mak
 def test_r53_with_the_disk_full_nothing_leaves(spooling: Ledger, an_answer: Make, out: Out, folder: Path) -> None:
     given = [an_answer(body=bytes(3000), cards=b"") for _ in range(20)]
     with out():
-        with _at_most(20_000):
+        with at_most(20_000):
             outcomes = [asyncio.run(_all(spooling, [answer]))[0] for answer in given]
             state = spooling.state()
         sent = [answer for answer, outcome in zip(given, outcomes, strict=True) if isinstance(outcome, bytes)]
@@ -223,17 +223,6 @@ def test_r53_with_the_disk_full_nothing_leaves(spooling: Ledger, an_answer: Make
         assert spooling.state() == "spooling"
     _home(spooling)
     assert list(spooling.answers()) == [*sent, late]
-
-
-@contextlib.contextmanager
-def _at_most(size: int) -> Iterator[None]:
-    """No file of this process grows further: as on a full disk, a write takes a part and then fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_r53_a_database_whose_file_has_gone_is_out_until_it_is_back(
