@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
     """Settings from `folder`/site.toml, when there is one, and the environment, which wins over the file.
 
-    `overrides` (None: not given) win over both: of a table, the whole table.
+    `overrides` (None: not given) win over both; a table among them takes the place of the file's whole table.
 
     Raises SiteError that names the key at fault.
     """
